@@ -1,0 +1,100 @@
+using System.Text.Json.Serialization;
+
+namespace Overlay.CniShim.Protocol;
+
+// The words between overlay-cni and the agent: one connection per call, one JSON document each way, each ended by the writer's half-close.
+// Both programs are always installed together, yet a new plugin may meet an old agent for a moment: unknown keys are ignored, and Version tells.
+
+/// <summary>What the plugin asks of the agent.</summary>
+internal sealed record AgentRequest
+{
+    /// <summary>Version of this protocol.</summary>
+    public const int CurrentVersion = 1;
+
+    public int Version { get; init; } = CurrentVersion;
+
+    /// <summary>ADD, DEL, CHECK or STATUS (CNI_COMMAND).</summary>
+    public required string Command { get; init; }
+
+    /// <summary>CNI_CONTAINERID; empty for STATUS.</summary>
+    public string ContainerId { get; init; } = "";
+
+    /// <summary>CNI_NETNS; may be empty for DEL.</summary>
+    public string Netns { get; init; } = "";
+
+    /// <summary>CNI_IFNAME.</summary>
+    public string IfName { get; init; } = "";
+
+    /// <summary>Name of the network (the configuration's <c>name</c>).</summary>
+    public string Network { get; init; } = "";
+
+    /// <summary>K8S_POD_NAMESPACE of CNI_ARGS; empty when not given.</summary>
+    public string PodNamespace { get; init; } = "";
+
+    /// <summary>K8S_POD_NAME of CNI_ARGS; empty when not given.</summary>
+    public string PodName { get; init; } = "";
+
+    /// <summary>K8S_POD_UID of CNI_ARGS; empty when not given.</summary>
+    public string PodUid { get; init; } = "";
+
+    /// <summary>The addresses obtained for the pod (ADD), or those of prevResult (CHECK); CIDR text as IPAM returned it.</summary>
+    public IReadOnlyList<IpamAddress> Addresses { get; init; } = [];
+}
+
+/// <summary>One address of an IPAM result.</summary>
+internal sealed record IpamAddress
+{
+    /// <summary>Address with the prefix length of its range, e.g. <c>10.42.0.5/24</c>.</summary>
+    public required string Address { get; init; }
+
+    /// <summary>The range's gateway; informative: pods are routed through a link-local gateway.</summary>
+    public string? Gateway { get; init; }
+}
+
+/// <summary>What the agent answers: exactly one of the two is set, except for DEL, CHECK and STATUS, where both null means success.</summary>
+internal sealed record AgentResponse
+{
+    /// <summary>ADD: what was wired.</summary>
+    public WiredPod? Wired { get; init; }
+
+    /// <summary>Why not.</summary>
+    public AgentError? Error { get; init; }
+}
+
+/// <summary>The interface pair of a wired pod.</summary>
+internal sealed record WiredPod
+{
+    /// <summary>Name of the host's end.</summary>
+    public required string HostInterface { get; init; }
+
+    /// <summary>Ethernet address of the host's end.</summary>
+    public required string HostMac { get; init; }
+
+    /// <summary>Ethernet address of the pod's end.</summary>
+    public required string PodMac { get; init; }
+
+    /// <summary>MTU of both ends.</summary>
+    public required int Mtu { get; init; }
+
+    /// <summary>Gateway of the pod's default routes, one per family wired.</summary>
+    public required IReadOnlyList<string> Gateways { get; init; }
+}
+
+/// <summary>An error in CNI's terms (CNI spec, section "Error").</summary>
+internal sealed record AgentError
+{
+    /// <summary>CNI error code.</summary>
+    public required int Code { get; init; }
+
+    /// <summary>One clear sentence: what, where, what to do.</summary>
+    public required string Msg { get; init; }
+
+    /// <summary>More, or empty.</summary>
+    public string Details { get; init; } = "";
+}
+
+/// <summary>Source-generated JSON, camelCase.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+[JsonSerializable(typeof(AgentRequest))]
+[JsonSerializable(typeof(AgentResponse))]
+internal sealed partial class AgentJson : JsonSerializerContext;

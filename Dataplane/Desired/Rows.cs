@@ -1,0 +1,96 @@
+using System.Globalization;
+using Overlay.PolicyEngine.Model;
+
+namespace Overlay.Dataplane.Desired;
+
+/// <summary>An Ethernet address as a value.</summary>
+/// <param name="Value">The 48 bits, first byte highest.</param>
+public readonly record struct MacAddress(ulong Value)
+{
+    /// <summary>Reads 6 bytes.</summary>
+    public static MacAddress FromBytes(ReadOnlySpan<byte> bytes)
+    {
+        ulong value = 0;
+        foreach (var octet in bytes[..6])
+            value = (value << 8) | octet;
+        return new(value);
+    }
+
+    /// <summary>Writes 6 bytes.</summary>
+    public void WriteTo(Span<byte> destination)
+    {
+        for (var i = 0; i < 6; i++)
+            destination[i] = (byte)(Value >> (40 - (8 * i)));
+    }
+
+    /// <summary>Lower-case, colons: <c>02:11:22:33:44:55</c>.</summary>
+    public override string ToString()
+    {
+        Span<byte> bytes = stackalloc byte[6];
+        WriteTo(bytes);
+        return string.Create(CultureInfo.InvariantCulture, $"{bytes[0]:x2}:{bytes[1]:x2}:{bytes[2]:x2}:{bytes[3]:x2}:{bytes[4]:x2}:{bytes[5]:x2}");
+    }
+}
+
+/// <summary>The kind of a tunnel device. A closed family; one case per encapsulation.</summary>
+public abstract record LinkKind
+{
+    private LinkKind()
+    {
+    }
+
+    /// <summary>A VXLAN device without learning (linux/if_link.h IFLA_VXLAN_*).</summary>
+    /// <param name="Vni">1 to 16777215.</param>
+    /// <param name="Port">UDP destination port.</param>
+    /// <param name="Local">Source address of the outer packets; its family is the underlay's.</param>
+    public sealed record Vxlan(uint Vni, ushort Port, InetAddress Local) : LinkKind;
+}
+
+/// <summary>A device of ours, as <c>ip link show</c> has it; key: <see cref="Name"/>. Always up.</summary>
+/// <param name="Name">Up to 15 bytes.</param>
+/// <param name="Kind">What it is.</param>
+/// <param name="Mac">Its Ethernet address.</param>
+/// <param name="Mtu">Bytes.</param>
+public sealed record Link(string Name, LinkKind Kind, MacAddress Mac, int Mtu);
+
+/// <summary>An address on a device of ours; the whole row is the key.</summary>
+/// <param name="Device">Name of the device.</param>
+/// <param name="Prefix">Address and prefix length.</param>
+public readonly record struct Address(string Device, Cidr Prefix);
+
+/// <summary>Key of a permanent neighbour entry.</summary>
+/// <param name="Device">Name of the device.</param>
+/// <param name="Destination">The neighbour's address.</param>
+public readonly record struct NeighborKey(string Device, InetAddress Destination);
+
+/// <summary>A permanent neighbour entry: <c>ip neigh</c>.</summary>
+/// <param name="Key">Device and address.</param>
+/// <param name="LinkLayerAddress">lladdr.</param>
+public readonly record struct Neighbor(NeighborKey Key, MacAddress LinkLayerAddress);
+
+/// <summary>Key of a permanent forwarding entry.</summary>
+/// <param name="Device">Name of the VXLAN device.</param>
+/// <param name="LinkLayerAddress">The remote device's Ethernet address.</param>
+public readonly record struct FdbKey(string Device, MacAddress LinkLayerAddress);
+
+/// <summary>A permanent forwarding entry of a VXLAN device: <c>bridge fdb</c>.</summary>
+/// <param name="Key">Device and inner Ethernet address.</param>
+/// <param name="Destination">Outer address of the remote node.</param>
+public readonly record struct FdbEntry(FdbKey Key, InetAddress Destination);
+
+/// <summary>Route types of linux/rtnetlink.h that we use.</summary>
+public enum RouteType : byte
+{
+    /// <summary>RTN_UNICAST.</summary>
+    Unicast = 1,
+
+    /// <summary>RTN_UNREACHABLE: the sender gets an ICMP error at once.</summary>
+    Unreachable = 7,
+}
+
+/// <summary>A route of ours in the main table: <c>ip route</c>; key: <see cref="Destination"/>.</summary>
+/// <param name="Destination">Prefix, host bits cleared.</param>
+/// <param name="Type">Unicast or unreachable.</param>
+/// <param name="Device">Output device; null for unreachable.</param>
+/// <param name="Gateway">Next hop; null when the destination is on the device's link. Onlink is always set with a gateway.</param>
+public readonly record struct Route(Cidr Destination, RouteType Type, string? Device, InetAddress? Gateway);

@@ -1,0 +1,61 @@
+using Overlay.PolicyEngine.Model;
+
+namespace Overlay.Dataplane.Store;
+
+/// <summary>What the data plane needs to know of a Node.</summary>
+/// <param name="Name">metadata.name.</param>
+/// <param name="PodCidrs">spec.podCIDRs, host bits cleared, in the order given.</param>
+/// <param name="InternalIPs">status.addresses of type InternalIP, in the order given.</param>
+public sealed record Node(string Name, EquatableArray<Cidr> PodCidrs, EquatableArray<InetAddress> InternalIPs);
+
+/// <summary>An object that could not be understood. It is reported; a policy also isolates what it selects (DESIGN section 3).</summary>
+/// <param name="Source">Where it came from: a file name, or the object's API path.</param>
+/// <param name="Line">1-based line in the file; 0 when there is none.</param>
+/// <param name="Kind">Its kind, or empty when not even that could be read.</param>
+/// <param name="Name">Its name, or default.</param>
+/// <param name="Field">Path of the offending field, such as <c>spec.ingress[0].ports[1].port</c>; empty for the whole document.</param>
+/// <param name="Reason">One clear sentence.</param>
+public sealed record Rejection(string Source, int Line, string Kind, NamespacedName Name, string Field, string Reason)
+{
+    /// <summary><c>file:line: field: reason</c>.</summary>
+    public override string ToString() =>
+        $"{Source}{(Line > 0 ? $":{Line}" : "")}: {(Kind.Length > 0 ? $"{Kind} {Name}: " : "")}{(Field.Length > 0 ? $"{Field}: " : "")}{Reason}";
+}
+
+/// <summary>One change of what a datastore knows. Both datastores emit the same; nothing past <c>Store/</c> knows which one is in use. A closed family.</summary>
+public abstract record ClusterChange
+{
+    private ClusterChange()
+    {
+    }
+
+    /// <summary>A node is new or different.</summary>
+    public sealed record NodeSet(Node Node) : ClusterChange;
+
+    /// <summary>A node is gone.</summary>
+    public sealed record NodeGone(string Name) : ClusterChange;
+
+    /// <summary>A namespace is new or different.</summary>
+    public sealed record NamespaceSet(Namespace Namespace) : ClusterChange;
+
+    /// <summary>A namespace is gone.</summary>
+    public sealed record NamespaceGone(string Name) : ClusterChange;
+
+    /// <summary>A pod is new or different. Its addresses are those the datastore knows; this node's own attachments are added by the store.</summary>
+    public sealed record PodSet(Pod Pod) : ClusterChange;
+
+    /// <summary>A pod is gone.</summary>
+    public sealed record PodGone(NamespacedName Name) : ClusterChange;
+
+    /// <summary>A policy is new or different; for one that was rejected, the isolating stand-in.</summary>
+    public sealed record PolicySet(NetworkPolicy Policy) : ClusterChange;
+
+    /// <summary>A policy is gone.</summary>
+    public sealed record PolicyGone(NamespacedName Name) : ClusterChange;
+
+    /// <summary>All rejections of one source, replacing those reported for it before; an empty list clears them.</summary>
+    public sealed record Rejected(string Source, EquatableArray<Rejection> Rejections) : ClusterChange;
+
+    /// <summary>Everything the datastore held at start has been delivered. Once per start; nothing is removed from the kernel before it.</summary>
+    public sealed record Synced : ClusterChange;
+}

@@ -1,0 +1,32 @@
+using Overlay.PolicyEngine.Model;
+
+namespace Overlay.PolicyEngine.Compile;
+
+/// <summary>What a node's ruleset depends on, and nothing else: the argument of <c>RulesetProjection.FromScratch</c>.</summary>
+/// <param name="Options">Fixed for the life of an agent.</param>
+/// <param name="Network">The pod network.</param>
+/// <param name="Namespaces">All namespaces.</param>
+/// <param name="Pods">All pods of the cluster, with the addresses known.</param>
+/// <param name="LocalPods">The pods wired on this node; each is also in <paramref name="Pods"/>.</param>
+/// <param name="Policies">All policies.</param>
+public sealed record ClusterState(
+    RulesetOptions Options,
+    PodNetwork Network,
+    IReadOnlyCollection<Namespace> Namespaces,
+    IReadOnlyCollection<Pod> Pods,
+    IReadOnlySet<NamespacedName> LocalPods,
+    IReadOnlyCollection<NetworkPolicy> Policies);
+
+/// <summary>What does not change while an agent runs.</summary>
+/// <param name="Masquerade">Traffic from pods to addresses outside the pod network takes the node's address.</param>
+/// <param name="IsolateByDefault"><c>policy.default: deny</c>: a pod that no policy selects accepts and sends nothing.</param>
+public sealed record RulesetOptions(bool Masquerade = true, bool IsolateByDefault = false)
+{
+    /// <summary>First characters of the host's end of every pod's interface pair: rules match <c>ovl*</c>.</summary>
+    public const string PodInterfacePrefix = "ovl";
+}
+
+/// <summary>Prefixes of the pod network.</summary>
+/// <param name="Local">This node's podCIDRs.</param>
+/// <param name="All">Every node's podCIDRs, this node's included.</param>
+public sealed record PodNetwork(EquatableArray<Cidr> Local, EquatableArray<Cidr> All);

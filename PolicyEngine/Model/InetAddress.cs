@@ -1,0 +1,103 @@
+using System.Buffers.Binary;
+using System.Diagnostics.CodeAnalysis;
+using System.Net;
+using System.Net.Sockets;
+
+namespace Overlay.PolicyEngine.Model;
+
+/// <summary>The two families of IP. A value, never a second class (style: IPv4/IPv6 is a value).</summary>
+public enum Family : byte
+{
+    /// <summary>IPv4: 32-bit addresses.</summary>
+    IPv4 = 4,
+
+    /// <summary>IPv6: 128-bit addresses.</summary>
+    IPv6 = 6,
+}
+
+/// <summary>Facts of a <see cref="Family"/>.</summary>
+public static class FamilyFacts
+{
+    /// <summary>Bits of an address: 32 or 128.</summary>
+    public static int Bits(this Family family) => family == Family.IPv4 ? 32 : 128;
+
+    /// <summary>Suffix of per-family set names: <c>v4</c> or <c>v6</c>.</summary>
+    public static string Suffix(this Family family) => family == Family.IPv4 ? "v4" : "v6";
+
+    /// <summary>The two families, IPv4 first.</summary>
+    public static readonly Family[] Both = [Family.IPv4, Family.IPv6];
+}
+
+/// <summary>An IPv4 or IPv6 address as a value of 17 bytes: no heap, no scope id. IPv4-mapped IPv6 addresses are read as IPv4.</summary>
+/// <param name="Family">Which family.</param>
+/// <param name="Value">The address as a big-endian number: 0 to 2^32-1 or 2^128-1.</param>
+public readonly record struct InetAddress(Family Family, UInt128 Value) : IComparable<InetAddress>
+{
+    /// <summary>Length in bytes: 4 or 16.</summary>
+    public int Length => Family == Family.IPv4 ? 4 : 16;
+
+    /// <summary>Writes the address in network byte order; <paramref name="destination"/> holds at least <see cref="Length"/> bytes.</summary>
+    public void WriteTo(Span<byte> destination)
+    {
+        if (Family == Family.IPv4)
+            BinaryPrimitives.WriteUInt32BigEndian(destination, (uint)Value);
+        else
+            BinaryPrimitives.WriteUInt128BigEndian(destination, Value);
+    }
+
+    /// <summary>Reads 4 or 16 bytes in network byte order.</summary>
+    /// <exception cref="ArgumentException"><paramref name="bytes"/> is neither 4 nor 16 long.</exception>
+    public static InetAddress FromBytes(ReadOnlySpan<byte> bytes) => bytes.Length switch
+    {
+        4 => new(Family.IPv4, BinaryPrimitives.ReadUInt32BigEndian(bytes)),
+        16 => new(Family.IPv6, BinaryPrimitives.ReadUInt128BigEndian(bytes)),
+        _ => throw new ArgumentException($"An IP address has 4 or 16 bytes, not {bytes.Length}.", nameof(bytes)),
+    };
+
+    /// <summary>Reads the usual text forms. Refuses scope ids, and IPv4 that is not four decimal parts.</summary>
+    public static bool TryParse([NotNullWhen(true)] string? text, out InetAddress address)
+    {
+        address = default;
+        if (text is null || text.Contains('%', StringComparison.Ordinal) || !IPAddress.TryParse(text, out var parsed))
+            return false;
+        if (parsed.AddressFamily == AddressFamily.InterNetwork && text.AsSpan().Count('.') != 3)
+            return false;
+        if (parsed.IsIPv4MappedToIPv6)
+            parsed = parsed.MapToIPv4();
+        Span<byte> bytes = stackalloc byte[16];
+        parsed.TryWriteBytes(bytes, out var length);
+        address = FromBytes(bytes[..length]);
+        return true;
+    }
+
+    /// <summary>Reads the usual text forms.</summary>
+    /// <exception cref="FormatException"><paramref name="text"/> is not an address.</exception>
+    public static InetAddress Parse(string text) =>
+        TryParse(text, out var address) ? address : throw new FormatException($"'{text}' is not an IPv4 or IPv6 address.");
+
+    /// <summary>The same address as the base library's class.</summary>
+    public IPAddress ToIPAddress()
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        WriteTo(bytes);
+        return new IPAddress(bytes[..Length]);
+    }
+
+    /// <summary>IPv4 before IPv6, then by number.</summary>
+    public int CompareTo(InetAddress other) => Family != other.Family ? Family.CompareTo(other.Family) : Value.CompareTo(other.Value);
+
+    /// <summary>The canonical text (RFC 5952 for IPv6).</summary>
+    public override string ToString() => ToIPAddress().ToString();
+
+    /// <summary>Order of <see cref="CompareTo"/>.</summary>
+    public static bool operator <(InetAddress left, InetAddress right) => left.CompareTo(right) < 0;
+
+    /// <summary>Order of <see cref="CompareTo"/>.</summary>
+    public static bool operator >(InetAddress left, InetAddress right) => left.CompareTo(right) > 0;
+
+    /// <summary>Order of <see cref="CompareTo"/>.</summary>
+    public static bool operator <=(InetAddress left, InetAddress right) => left.CompareTo(right) <= 0;
+
+    /// <summary>Order of <see cref="CompareTo"/>.</summary>
+    public static bool operator >=(InetAddress left, InetAddress right) => left.CompareTo(right) >= 0;
+}
