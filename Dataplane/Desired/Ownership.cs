@@ -1,0 +1,53 @@
+using System.Security.Cryptography;
+using System.Text;
+using Overlay.PolicyEngine.Compile;
+using Overlay.PolicyEngine.Model;
+
+namespace Overlay.Dataplane.Desired;
+
+/// <summary>
+/// By which marks our objects in the kernel are told from everybody else's. They hold without any memory of ours, so that a restarted agent
+/// recognises what it made, and <c>overlay cleanup</c> removes that and nothing else. The nftables table is <see cref="PolicyEngine.Nftables.Ruleset.Table"/>.
+/// </summary>
+public static class Ownership
+{
+    /// <summary>The VXLAN device.</summary>
+    public const string VxlanDevice = "overlay-vxlan";
+
+    /// <summary>rtm_protocol of every route of ours (linux/rtnetlink.h leaves numbers above RTPROT_STATIC to user space; this one is listed by nobody in iproute2's rt_protos).</summary>
+    public const byte RouteProtocol = 79;
+
+    /// <summary>Ethernet address of the host's end of every pod's pair: pods keep one permanent neighbour that never changes.</summary>
+    public static readonly MacAddress HostMac = new(0x02_6f_76_6c_00_01);
+
+    /// <summary>IPv4 gateway of every pod: link-local, so that it is no address of the pod network (RFC 3927).</summary>
+    public static readonly InetAddress GatewayIPv4 = InetAddress.Parse("169.254.1.1");
+
+    /// <summary>IPv6 gateway of every pod, on the host's end of the pair.</summary>
+    public static readonly InetAddress GatewayIPv6 = InetAddress.Parse("fe80::1");
+
+    /// <summary>The gateway of a family.</summary>
+    public static InetAddress Gateway(Family family) => family == Family.IPv4 ? GatewayIPv4 : GatewayIPv6;
+
+    /// <summary>Name of the host's end of a pod's pair: the prefix and 11 characters of a hash, 14 bytes of the 15 a name may have. The same container gets the same name again.</summary>
+    public static string PodInterface(string containerId, string ifName)
+    {
+        Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
+        SHA256.HashData(Encoding.UTF8.GetBytes($"{containerId}\n{ifName}"), hash);
+        return RulesetOptions.PodInterfacePrefix + Convert.ToHexStringLower(hash)[..11];
+    }
+
+    /// <summary>Ethernet address of the pod's end: locally administered, from the same hash, so that it needs no reading back.</summary>
+    public static MacAddress PodMac(string containerId, string ifName) => Derive($"pod\n{containerId}\n{ifName}");
+
+    /// <summary>Ethernet address of a node's VXLAN device: every agent derives it from the node's name, so that agents need not talk.</summary>
+    public static MacAddress VtepMac(string nodeName) => Derive($"vtep\n{nodeName}");
+
+    private static MacAddress Derive(string text)
+    {
+        Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
+        SHA256.HashData(Encoding.UTF8.GetBytes(text), hash);
+        hash[0] = 0x02;
+        return MacAddress.FromBytes(hash[..6]);
+    }
+}
