@@ -2,7 +2,8 @@ using System.Text.Json.Serialization;
 
 namespace Overlay.CniShim.Protocol;
 
-// The words between overlay-cni and the agent: one connection per call, one JSON document each way, each ended by the writer's half-close.
+// The words between overlay-cni and the agent: one connection per call, one line of JSON each way ('\n' ends it), then the plugin closes.
+// Lines instead of half-closes, because a connection that stays open both ways tells the agent when its client has died, so that it can undo an ADD.
 // Both programs are always installed together, yet a new plugin may meet an old agent for a moment: unknown keys are ignored, and Version tells.
 
 /// <summary>What the plugin asks of the agent.</summary>
@@ -13,10 +14,13 @@ internal sealed record AgentRequest
 
     public int Version { get; init; } = CurrentVersion;
 
-    /// <summary>ADD, DEL, CHECK or STATUS (CNI_COMMAND).</summary>
+    /// <summary>Longest request and answer in bytes, the line feed included.</summary>
+    public const int MaxLength = 1 << 20;
+
+    /// <summary>ADD, DEL, CHECK, GC or STATUS (CNI_COMMAND).</summary>
     public required string Command { get; init; }
 
-    /// <summary>CNI_CONTAINERID; empty for STATUS.</summary>
+    /// <summary>CNI_CONTAINERID; empty for GC and STATUS.</summary>
     public string ContainerId { get; init; } = "";
 
     /// <summary>CNI_NETNS; may be empty for DEL.</summary>
@@ -39,7 +43,15 @@ internal sealed record AgentRequest
 
     /// <summary>The addresses obtained for the pod (ADD), or those of prevResult (CHECK); CIDR text as IPAM returned it.</summary>
     public IReadOnlyList<IpamAddress> Addresses { get; init; } = [];
+
+    /// <summary>GC only: the attachments of <see cref="Network"/> that are still in use; every other one of that network is to go.</summary>
+    public IReadOnlyList<Attachment> ValidAttachments { get; init; } = [];
 }
+
+/// <summary>One interface of one container: what CNI calls an attachment.</summary>
+/// <param name="ContainerId">CNI_CONTAINERID.</param>
+/// <param name="IfName">CNI_IFNAME.</param>
+internal readonly record struct Attachment(string ContainerId, string IfName);
 
 /// <summary>One address of an IPAM result.</summary>
 internal sealed record IpamAddress
@@ -51,9 +63,12 @@ internal sealed record IpamAddress
     public string? Gateway { get; init; }
 }
 
-/// <summary>What the agent answers: exactly one of the two is set, except for DEL, CHECK and STATUS, where both null means success.</summary>
+/// <summary>What the agent answers: exactly one of the two is set, except for DEL, CHECK, GC and STATUS, where both null means success.</summary>
 internal sealed record AgentResponse
 {
+    /// <summary>Success of DEL, CHECK, GC and STATUS.</summary>
+    public static readonly AgentResponse Done = new();
+
     /// <summary>ADD: what was wired.</summary>
     public WiredPod? Wired { get; init; }
 
@@ -83,7 +98,7 @@ internal sealed record WiredPod
 /// <summary>An error in CNI's terms (CNI spec, section "Error").</summary>
 internal sealed record AgentError
 {
-    /// <summary>CNI error code.</summary>
+    /// <summary>CNI error code, see <see cref="CniErrorCode"/>.</summary>
     public required int Code { get; init; }
 
     /// <summary>One clear sentence: what, where, what to do.</summary>
@@ -91,6 +106,9 @@ internal sealed record AgentError
 
     /// <summary>More, or empty.</summary>
     public string Details { get; init; } = "";
+
+    /// <summary>An answer that says why not.</summary>
+    public static AgentResponse Answer(int code, string msg, string details = "") => new() { Error = new() { Code = code, Msg = msg, Details = details } };
 }
 
 /// <summary>Source-generated JSON, camelCase.</summary>

@@ -1,0 +1,24 @@
+using Overlay.CniShim.Protocol;
+
+namespace Overlay.Dataplane.Cni;
+
+/// <summary>One call of the plugin on its way to the agent's loop. Whoever takes it from the channel answers it exactly once; nothing else is called back.</summary>
+/// <param name="request">What is asked; checked to be well-formed JSON of our protocol, not more.</param>
+/// <param name="clientGone">Cancelled when the plugin hangs up before the answer (killed, or past its deadline).</param>
+internal sealed class CniCall(AgentRequest request, CancellationToken clientGone)
+{
+    private readonly TaskCompletionSource<AgentResponse> answered = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>What is asked.</summary>
+    public AgentRequest Request { get; } = request;
+
+    /// <summary>Cancelled when nobody waits for the answer any more: an ADD need not be begun, and one just done is to be undone; a DEL is to be done all the same.
+    /// When it happens after the answer was given, <see cref="CniServer"/> itself puts the undoing DEL into the channel.</summary>
+    public CancellationToken ClientGone { get; } = clientGone;
+
+    /// <summary>The answer, once there.</summary>
+    public Task<AgentResponse> Answered => answered.Task;
+
+    /// <summary>Answers. Never blocks; only the first answer counts.</summary>
+    public void Answer(AgentResponse response) => answered.TrySetResult(response);
+}

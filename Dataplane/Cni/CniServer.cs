@@ -1,0 +1,261 @@
+using System.Buffers;
+using System.Net.Sockets;
+using System.Text.Json;
+using System.Threading.Channels;
+using Overlay.CniShim.Protocol;
+
+namespace Overlay.Dataplane.Cni;
+
+/// <summary>Listens on the Unix socket for the plugin, turns each connection into one <see cref="CniCall"/> for the agent's loop, and carries the answer back.</summary>
+internal sealed class CniServer : IDisposable
+{
+    private const int SocketPathBytes = 107; // sun_path of unix(7) holds 108, the last is NUL
+
+    private readonly ChannelWriter<CniCall> calls;
+    private readonly string socketPath;
+    private readonly Socket listener;
+
+    private readonly TimeSpan clientDeadline;
+
+    private CniServer(string socketPath, Socket listener, ChannelWriter<CniCall> calls, TimeSpan clientDeadline)
+    {
+        this.socketPath = socketPath;
+        this.listener = listener;
+        this.calls = calls;
+        this.clientDeadline = clientDeadline;
+    }
+
+    /// <summary>Starts to listen: from here on clients connect and wait; they are served once <see cref="RunAsync"/> runs.
+    /// A socket file that a dead agent left is replaced; the socket is for its owner only (0600).</summary>
+    /// <param name="socketPath">The socket; its folder is made (0755) when it is not there.</param>
+    /// <param name="calls">Where the calls go: the agent's loop reads it.</param>
+    /// <param name="clientDeadline">How long a client may take to send its request, and to take its answer; 5 s when not given.</param>
+    /// <exception cref="IOException">Another agent listens there, or the path cannot be a socket.</exception>
+    public static CniServer Listen(string socketPath, ChannelWriter<CniCall> calls, TimeSpan? clientDeadline = null)
+    {
+        if (System.Text.Encoding.UTF8.GetByteCount(socketPath) > SocketPathBytes)
+            throw new IOException($"The socket's path {socketPath} is longer than the {SocketPathBytes} bytes that a Unix socket can have; choose a shorter one (socket).");
+        if (Path.GetDirectoryName(socketPath) is { Length: > 0 } folder)
+            MakeFolder(folder);
+        RemoveStale(socketPath);
+
+        var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            listener.Bind(new UnixDomainSocketEndPoint(socketPath));
+            if (!OperatingSystem.IsWindows())
+                File.SetUnixFileMode(socketPath, UnixFileMode.UserRead | UnixFileMode.UserWrite); // nobody can connect before Listen
+            listener.Listen(512);
+        }
+        catch (SocketException error)
+        {
+            listener.Dispose();
+            throw new IOException($"Cannot listen on {socketPath}: {error.Message}.", error);
+        }
+
+        return new(socketPath, listener, calls, clientDeadline ?? TimeSpan.FromSeconds(5));
+    }
+
+    /// <summary>Serves clients, many at a time, until <paramref name="stop"/>.</summary>
+    public async Task RunAsync(CancellationToken stop)
+    {
+        var clients = new List<Task>();
+        try
+        {
+            while (true)
+            {
+                var client = await AcceptAsync(stop).ConfigureAwait(false);
+                clients.RemoveAll(task => task.IsCompleted);
+                clients.Add(ServeAsync(client, stop));
+            }
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            await Task.WhenAll(clients).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Stops listening and removes the socket file.</summary>
+    public void Dispose()
+    {
+        listener.Dispose();
+        File.Delete(socketPath);
+    }
+
+    private async Task<Socket> AcceptAsync(CancellationToken stop)
+    {
+        while (true)
+        {
+            try
+            {
+                return await listener.AcceptAsync(stop).ConfigureAwait(false);
+            }
+            catch (SocketException)
+            {
+                // accept(2) reports the client's errors (ECONNABORTED) and ours that pass (EMFILE, ENOMEM): the client waits in the queue meanwhile
+                await Task.Delay(100, stop).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private async Task ServeAsync(Socket client, CancellationToken stop)
+    {
+        using var socket = client;
+        using var gone = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        AgentRequest? request = null;
+        AgentResponse answer;
+        try
+        {
+            (request, answer) = await ReadAsync(socket, stop).ConfigureAwait(false);
+            if (request is not null)
+                answer = await AskAsync(socket, request, gone, stop).ConfigureAwait(false);
+            if (await DeliverAsync(socket, answer, stop).ConfigureAwait(false))
+                return;
+        }
+        catch (Exception error) when (error is SocketException or OperationCanceledException or ChannelClosedException)
+        {
+            return; // the client left, was too slow, or we are stopping: there is nobody to tell
+        }
+
+        // Wired, yet nobody heard of it: the addresses are being given back at the other end, so the wiring has to go too.
+        if (request is { Command: "ADD" } && answer.Wired is not null)
+            calls.TryWrite(new CniCall(request with { Command = "DEL" }, CancellationToken.None));
+    }
+
+    /// <summary>Reads one line. Either a request, or the answer to what is none.</summary>
+    private async Task<(AgentRequest? Request, AgentResponse Refusal)> ReadAsync(Socket socket, CancellationToken stop)
+    {
+        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        deadline.CancelAfter(clientDeadline);
+        var line = new ArrayBufferWriter<byte>(4096);
+        while (true)
+        {
+            var read = await socket.ReceiveAsync(line.GetMemory(4096), deadline.Token).ConfigureAwait(false);
+            line.Advance(read);
+            if (read > 0 && line.WrittenSpan[^1] == '\n')
+                return Decode(line.WrittenSpan);
+            if (read == 0 || line.WrittenCount > AgentRequest.MaxLength)
+                return (null, AgentError.Answer(CniErrorCode.Decoding, $"The request of {line.WrittenCount} bytes does not end in a line feed within {AgentRequest.MaxLength} bytes."));
+        }
+    }
+
+    private static (AgentRequest?, AgentResponse) Decode(ReadOnlySpan<byte> line)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize(line, AgentJson.Default.AgentRequest) is not { } request
+                ? (null, AgentError.Answer(CniErrorCode.Decoding, "The request is the JSON value null; an object was expected."))
+                : request.Version > AgentRequest.CurrentVersion
+                ? (null, AgentError.Answer(CniErrorCode.IncompatibleVersion, $"The plugin speaks version {request.Version} of the agent's protocol, this agent {AgentRequest.CurrentVersion}; install plugin and agent of one release."))
+                : (request, AgentResponse.Done);
+        }
+        catch (JsonException error)
+        {
+            return (null, AgentError.Answer(CniErrorCode.Decoding, "The request cannot be decoded.", error.Message));
+        }
+    }
+
+    /// <summary>Hands the call to the loop and waits for its answer, watching the connection meanwhile.</summary>
+    private async Task<AgentResponse> AskAsync(Socket socket, AgentRequest request, CancellationTokenSource gone, CancellationToken stop)
+    {
+        var call = new CniCall(request, gone.Token);
+        await calls.WriteAsync(call, stop).ConfigureAwait(false);
+        using var answered = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        var watching = WatchAsync(socket, gone, answered.Token);
+        try
+        {
+            return await call.Answered.WaitAsync(stop).ConfigureAwait(false);
+        }
+        finally
+        {
+            await answered.CancelAsync().ConfigureAwait(false);
+            await watching.ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>A client that waits sends nothing more; anything that can be received is its end.</summary>
+    private static async Task WatchAsync(Socket socket, CancellationTokenSource gone, CancellationToken answered)
+    {
+        try
+        {
+            await socket.ReceiveAsync(new byte[1], answered).ConfigureAwait(false);
+        }
+        catch (SocketException)
+        {
+        }
+        catch (OperationCanceledException)
+        {
+            return;
+        }
+
+        await gone.CancelAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>Sends the answer and waits for the client's close: a clean end says that it has read everything,
+    /// ECONNRESET (unix(7): closed with unread bytes) or EPIPE that it has not.</summary>
+    private async Task<bool> DeliverAsync(Socket socket, AgentResponse answer, CancellationToken stop)
+    {
+        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        deadline.CancelAfter(clientDeadline);
+        var line = new ArrayBufferWriter<byte>(1024);
+        using (var writer = new Utf8JsonWriter(line))
+            JsonSerializer.Serialize(writer, answer, AgentJson.Default.AgentResponse);
+        line.Write("\n"u8);
+        try
+        {
+            for (var rest = line.WrittenMemory; rest.Length > 0;)
+                rest = rest[await socket.SendAsync(rest, deadline.Token).ConfigureAwait(false)..];
+            return await socket.ReceiveAsync(new byte[1], deadline.Token).ConfigureAwait(false) == 0;
+        }
+        catch (Exception error) when (error is SocketException || (error is OperationCanceledException && !stop.IsCancellationRequested))
+        {
+            return false;
+        }
+    }
+
+    private static void MakeFolder(string folder)
+    {
+        if (OperatingSystem.IsWindows())
+            Directory.CreateDirectory(folder);
+        else
+            Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute
+                | UnixFileMode.GroupRead | UnixFileMode.GroupExecute | UnixFileMode.OtherRead | UnixFileMode.OtherExecute);
+    }
+
+    /// <summary>Removes the socket of an agent that is dead; whether it is, only connecting tells.</summary>
+    private static void RemoveStale(string socketPath)
+    {
+        if (!File.Exists(socketPath))
+            return;
+        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            probe.Connect(new UnixDomainSocketEndPoint(socketPath));
+        }
+        catch (SocketException error) when (error.SocketErrorCode == SocketError.ConnectionRefused && IsSocket(socketPath))
+        {
+            File.Delete(socketPath);
+            return;
+        }
+        catch (SocketException error)
+        {
+            throw new IOException($"{socketPath} is there but is no socket of an agent ({error.Message}); remove it or choose another path (socket).", error);
+        }
+
+        throw new IOException($"Another agent already listens on {socketPath}; stop it first, or choose another path (socket).");
+    }
+
+    // connect(2) refuses a plain file with ECONNREFUSED as well. A socket has no length and cannot be opened (ENXIO).
+    private static bool IsSocket(string path)
+    {
+        try
+        {
+            using var handle = File.OpenHandle(path);
+            return false;
+        }
+        catch (IOException)
+        {
+            return true;
+        }
+    }
+}
