@@ -1,0 +1,165 @@
+#!/bin/sh
+echo @'
+' > /dev/null
+# One file for two shells. Plain sh skips the two lines above and reads this half, down to `exit`; to PowerShell all of this half is one
+# here-string that it throws away, and it goes on behind the line that starts with a quote. Only what must be here is here: the programs to
+# install and the calls of dotnet; everything else belongs in MSBuild or in the tests.
+set -eu
+cd "$(dirname "$0")"
+export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 MSBUILDDISABLENODEREUSE=1
+
+usage() {
+    cat <<'USAGE'
+usage: ./build.ps1 VERB
+
+  build           both programs, native, at artifacts/bin/overlay and artifacts/bin/overlay-cni
+  test [FILTER]   every test, or those whose full name contains FILTER (root: also those in network namespaces)
+  demo [OPTION]   build, then `overlay demo`: nodes, pods and policies on this machine (root)
+  bench           measurements (none yet)
+  package         packages for distributions (none yet)
+  clean           remove everything that was built
+  help            this text
+USAGE
+}
+
+say() { printf '%s\n' "$*"; }
+fail() { printf 'build.ps1: %s\n' "$*" >&2; exit 1; }
+
+# need PROBE PACKAGE: notes the Debian package unless the command, or the file (with wildcards), is there.
+missing=
+need() {
+    case $1 in
+        /*) for file in $1; do [ -e "$file" ] && return; done ;;
+        *) command -v "$1" > /dev/null && return ;;
+    esac
+    case " $missing " in *" $2 "*) ;; *) missing="$missing $2" ;; esac
+}
+
+# install WHY: gets what need noted.
+install() {
+    [ -n "$missing" ] || return 0
+    command -v apt-get > /dev/null || fail "$1 needs these Debian packages or their like, install them first:$missing"
+    [ "$(id -u)" = 0 ] || fail "$1 needs packages that are not here; run it with sudo once, or install them:$missing"
+    say "Installing what $1 needs:$missing"
+    # shellcheck disable=SC2086 # words on purpose
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing; } > /dev/null ||
+        fail "apt-get could not install:$missing"
+    missing=
+}
+
+# sudo resets PATH, so an SDK in the user's home is out of sight.
+find_dotnet() {
+    home=$(getent passwd "${SUDO_USER:-$(id -un)}" | cut -d: -f6) || home=
+    for folder in "${DOTNET_ROOT:-}" "$home/.dotnet" /usr/share/dotnet /usr/lib/dotnet /usr/local/share/dotnet; do
+        command -v dotnet > /dev/null && return
+        [ -x "$folder/dotnet" ] && PATH=$folder:$PATH DOTNET_ROOT=$folder && export PATH DOTNET_ROOT
+    done
+    command -v dotnet > /dev/null || fail "the .NET SDK 10 is not installed; see https://dotnet.microsoft.com/download or install the package dotnet-sdk-10.0"
+}
+
+# Under sudo what was built belongs to the user who called it.
+give_back() {
+    [ -n "${SUDO_UID:-}" ] || return 0
+    for folder in artifacts ./*/bin ./*/obj; do
+        if [ -d "$folder" ]; then chown -R "$SUDO_UID:$SUDO_GID" "$folder"; fi
+    done
+}
+
+build() {
+    command -v clang > /dev/null || need gcc gcc
+    need /usr/include/stdlib.h libc6-dev
+    install 'the native build'
+    find_dotnet
+    trap give_back EXIT
+    for project in Dataplane CniShim; do
+        dotnet publish $project -c Release -o artifacts/bin -v quiet
+    done
+}
+
+run_tests() {
+    need gcc gcc
+    need /usr/include/stdlib.h libc6-dev
+    need nft nftables
+    need ip iproute2
+    need strace strace
+    need '/usr/lib/*/libpcap.so.0.8' libpcap0.8
+    need /usr/lib/cni/host-local containernetworking-plugins
+    install 'the test suite (the product itself needs none of it)'
+    find_dotnet
+    trap give_back EXIT
+    results=artifacts/test-results
+    rm -rf "$results"
+    [ "$(id -u)" = 0 ] || say 'Not root: tests that need network namespaces are skipped, each says so.'
+    set -- --logger 'trx;LogFileName=tests.trx' --logger 'console;verbosity=normal' ${1:+--filter "FullyQualifiedName~$1"}
+    status=0
+    dotnet test Tests --results-directory "$results" --blame-hang-timeout 10m --blame-hang-dump-type none "$@" || status=$?
+    count() { grep -c "<UnitTestResult .*outcome=\"${1:-}" "$results/tests.trx" 2> /dev/null || :; }
+    total=$(count) passed=$(count Passed) skipped=$(count NotExecuted)
+    [ "${total:-0}" != 0 ] || { total=0 passed=0 skipped=0; say 'No test ran.'; }
+    failed=$((total - passed - skipped))
+    # A run that broke off, or ran nothing, counts as a failure even if no test did.
+    if [ "$failed" = 0 ] && { [ "$status" != 0 ] || [ "$total" = 0 ]; }; then failed=1; fi
+    say "$passed passed, $failed failed$([ "$skipped" = 0 ] || echo ", $skipped skipped")"
+    [ "$failed" = 0 ]
+}
+
+verb=${1:-help}
+[ $# = 0 ] || shift
+case $verb in
+    build) build ;;
+    test) run_tests "$@" ;;
+    demo) build; artifacts/bin/overlay demo "$@" ;;
+    bench) fail 'there is nothing to measure yet: Tests/Benchmarks does not exist' ;;
+    package) fail 'there are no packages yet; `./build.ps1 build` puts both programs in artifacts/bin' ;;
+    clean) rm -rf artifacts ./*/bin ./*/obj ;;
+    help | -h | --help) usage ;;
+    *) printf 'build.ps1: unknown verb "%s"\n\n' "$verb" >&2; usage >&2; exit 2 ;;
+esac
+exit
+: <<'# end of the PowerShell half'
+'@ > $null
+
+# Where there is sh, that half does it: one way to install packages and to count tests. So this half is for Windows.
+if ($PSVersionTable.Platform -eq 'Unix') { & sh $PSCommandPath @args; exit $LASTEXITCODE }
+
+$ErrorActionPreference = 'Stop'
+Set-Location $PSScriptRoot
+$env:DOTNET_NOLOGO = 1; $env:DOTNET_CLI_TELEMETRY_OPTOUT = 1; $env:MSBUILDDISABLENODEREUSE = 1
+
+function Show-Usage {
+    'usage: ./build.ps1 build | test [FILTER] | clean | help      (demo, bench and package: on Linux)'
+}
+
+function Invoke-Dotnet { & dotnet @args; if ($LASTEXITCODE) { exit $LASTEXITCODE } }
+
+function Invoke-Build {
+    foreach ($project in 'Dataplane', 'CniShim') { Invoke-Dotnet publish $project -c Release -o artifacts/bin -v quiet }
+}
+
+function Invoke-Test($filter) {
+    $results = 'artifacts/test-results'
+    if (Test-Path $results) { Remove-Item -Recurse $results }
+    $select = @(if ($filter) { '--filter', "FullyQualifiedName~$filter" })
+    & dotnet test Tests --results-directory $results --blame-hang-timeout 10m --blame-hang-dump-type none --logger 'trx;LogFileName=tests.trx' --logger 'console;verbosity=normal' @select
+    $status = $LASTEXITCODE
+    $passed = 0; $failed = 1; $skipped = 0
+    if (Test-Path "$results/tests.trx") {
+        $outcomes = @(([xml](Get-Content -Raw "$results/tests.trx")).TestRun.Results.UnitTestResult.outcome)
+        $passed = @($outcomes -eq 'Passed').Count
+        $skipped = @($outcomes -eq 'NotExecuted').Count
+        $failed = [Math]::Max($outcomes.Count - $passed - $skipped, [int]($status -ne 0 -or $outcomes.Count -eq 0))
+    }
+    "$passed passed, $failed failed" + $(if ($skipped) { ", $skipped skipped" })
+    exit [int]($failed -ne 0)
+}
+
+$verb, $rest = @($args) + @($null)
+switch ($verb) {
+    'build' { Invoke-Build }
+    'test' { Invoke-Test @($rest)[0] }
+    'clean' { Get-ChildItem -Directory artifacts, */bin, */obj -ErrorAction SilentlyContinue | Remove-Item -Recurse -Force }
+    { $_ -in $null, 'help', '-h', '--help' } { Show-Usage }
+    { $_ -in 'demo', 'bench', 'package' } { [Console]::Error.WriteLine("build.ps1: $verb runs on Linux only"); exit 1 }
+    default { [Console]::Error.WriteLine("build.ps1: unknown verb ""$verb"""); Show-Usage; exit 2 }
+}
+# end of the PowerShell half
