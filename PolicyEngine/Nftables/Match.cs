@@ -48,7 +48,7 @@ public abstract record Match
     /// <summary><c>ip saddr @set</c> or <c>ip6 daddr != @set</c>; the packet is of the set's family.</summary>
     public sealed record AddressInSet(Side Side, Family Family, string Set, bool Negated = false) : Match;
 
-    /// <summary><c>ip saddr 10.42.0.0/16</c>; the packet is of the prefix's family.</summary>
+    /// <summary><c>ip saddr 10.42.0.0/16</c>; the packet is of the prefix's family. Length 0 prints and lowers as <c>meta nfproto ipv4</c> (or <c>ipv6</c>): only the family counts.</summary>
     public sealed record AddressInPrefix(Side Side, Cidr Prefix, bool Negated = false) : Match;
 
     /// <summary><c>ip saddr . ip daddr @set</c>.</summary>
