@@ -1,0 +1,67 @@
+using System.Net;
+using k8s;
+using k8s.Models;
+
+namespace Overlay.Tests.Oracles;
+
+/// <summary>The typed objects of a cluster, read from manifests by KubernetesClient alone.</summary>
+public sealed class ClusterObjects(IReadOnlyCollection<V1Node> nodes, IReadOnlyCollection<V1Namespace> namespaces, IReadOnlyCollection<V1Pod> pods, IReadOnlyCollection<V1NetworkPolicy> policies)
+{
+    // Host-network pods have the addresses of their node: on the wire they cannot be told from it, so they are no pods to a policy.
+    // A pod that has ended has given its address back.
+    private readonly Dictionary<IPAddress, V1Pod> _byAddress = pods
+        .Where(pod => pod.Spec.HostNetwork != true && pod.Status?.Phase is not ("Succeeded" or "Failed"))
+        .SelectMany(pod => Addresses(pod).Select(address => (address, pod)))
+        .ToDictionary(pair => pair.address, pair => pair.pod);
+
+    private readonly Dictionary<string, IDictionary<string, string>> _namespaceLabels = namespaces.ToDictionary(
+        item => item.Name(),
+        item => (IDictionary<string, string>)new Dictionary<string, string>(item.Labels() ?? new Dictionary<string, string>())
+        {
+            ["kubernetes.io/metadata.name"] = item.Name(),
+        });
+
+    public IReadOnlyCollection<V1Node> Nodes => nodes;
+
+    public IReadOnlyCollection<V1Namespace> Namespaces => namespaces;
+
+    public IReadOnlyCollection<V1Pod> Pods => pods;
+
+    public IReadOnlyCollection<V1NetworkPolicy> Policies => policies;
+
+    /// <summary>Reads manifests: several YAML documents.</summary>
+    public static ClusterObjects Parse(string yaml)
+    {
+        var objects = KubernetesYaml.LoadAllFromString(yaml);
+        var known = objects.Count(item => item is V1Node or V1Namespace or V1Pod or V1NetworkPolicy);
+        if (known != objects.Count)
+            throw new FormatException("The oracle knows Node, Namespace, Pod and NetworkPolicy; the manifests hold something else.");
+        foreach (var metadata in objects.OfType<IMetadata<V1ObjectMeta>>().Where(item => item is V1Pod or V1NetworkPolicy))
+            metadata.Metadata.NamespaceProperty ??= "default";
+        return new([.. objects.OfType<V1Node>()], [.. objects.OfType<V1Namespace>()], [.. objects.OfType<V1Pod>()], [.. objects.OfType<V1NetworkPolicy>()]);
+    }
+
+    /// <summary>Writes manifests that <see cref="Parse"/> and the directory datastore read.</summary>
+    public string ToYaml() => string.Join("---\n", ((IEnumerable<object>)[.. nodes, .. namespaces, .. pods, .. policies]).Select(item => KubernetesYaml.Serialize(item).TrimEnd('\n') + "\n"));
+
+    /// <summary>The pod, not of the host network, that has the address.</summary>
+    public V1Pod? PodAt(IPAddress address) => _byAddress.GetValueOrDefault(address);
+
+    /// <summary>Labels of a namespace with the one that the API server adds, or null when it is not known.</summary>
+    public IDictionary<string, string>? NamespaceLabels(string name) => _namespaceLabels.GetValueOrDefault(name);
+
+    /// <summary>Whether <paramref name="address"/> belongs to the node that <paramref name="pod"/> runs on.</summary>
+    public bool IsOwnNode(V1Pod pod, IPAddress address) =>
+        nodes.FirstOrDefault(node => node.Name() == pod.Spec.NodeName) is { } node && Addresses(node).Contains(address);
+
+    /// <summary>status.podIPs, or those of the node for a host-network pod.</summary>
+    public static IEnumerable<IPAddress> Addresses(V1Pod pod) => (pod.Status?.PodIPs ?? []).Select(item => IPAddress.Parse(item.Ip));
+
+    /// <summary>status.addresses of type InternalIP.</summary>
+    public static IEnumerable<IPAddress> Addresses(V1Node node) =>
+        (node.Status?.Addresses ?? []).Where(item => item.Type == "InternalIP").Select(item => IPAddress.Parse(item.Address));
+
+    /// <summary>Ports of all containers that run as long as the pod does.</summary>
+    public static IEnumerable<V1ContainerPort> ContainerPorts(V1Pod pod) =>
+        (pod.Spec.Containers ?? []).Concat((pod.Spec.InitContainers ?? []).Where(container => container.RestartPolicy == "Always")).SelectMany(container => container.Ports ?? []);
+}
