@@ -56,6 +56,12 @@ public abstract record ClusterChange
     /// <summary>All rejections of one source, replacing those reported for it before; an empty list clears them.</summary>
     public sealed record Rejected(string Source, EquatableArray<Rejection> Rejections) : ClusterChange;
 
+    /// <summary>Objects that are none of our business: one line in the log, nothing else.</summary>
+    /// <param name="Source">Where they are.</param>
+    /// <param name="Line">1-based line of the first of them.</param>
+    /// <param name="Kind">Their apiVersion and kind, such as <c>apps/v1 Deployment</c>.</param>
+    public sealed record Skipped(string Source, int Line, string Kind) : ClusterChange;
+
     /// <summary>Everything the datastore held at start has been delivered. Once per start; nothing is removed from the kernel before it.</summary>
     public sealed record Synced : ClusterChange;
 }

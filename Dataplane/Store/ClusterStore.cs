@@ -1,0 +1,173 @@
+using System.Diagnostics;
+using Overlay.Dataplane.Desired;
+using Overlay.PolicyEngine.Compile;
+using Overlay.PolicyEngine.Model;
+
+namespace Overlay.Dataplane.Store;
+
+/// <summary>
+/// What this node knows of the cluster, and its own attachments. Its content depends on the objects in force, never on the order in which they came.
+/// One loop owns it; nothing is called back: each method returns what follows from the change.
+/// </summary>
+public sealed class ClusterStore
+{
+    private static readonly IReadOnlyList<Consequence> Nothing = [];
+
+    private readonly Dictionary<string, Node> _nodes = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Namespace> _namespaces = new(StringComparer.Ordinal);
+    private readonly Dictionary<NamespacedName, NetworkPolicy> _policies = [];
+    private readonly Dictionary<string, EquatableArray<Rejection>> _rejections = new(StringComparer.Ordinal);
+    private readonly Dictionary<AttachmentKey, Attachment> _attachments = [];
+
+    // A pod as the datastore has it, the attachments that make it local, and the pod that follows from both.
+    private readonly Dictionary<NamespacedName, Pod> _known = [];
+    private readonly Dictionary<NamespacedName, List<Attachment>> _wired = [];
+    private readonly Dictionary<NamespacedName, Pod> _pods = [];
+
+    /// <summary>Whether the datastore has delivered everything it held at start.</summary>
+    public bool IsSynced { get; private set; }
+
+    /// <summary>All nodes, in no particular order.</summary>
+    public IReadOnlyCollection<Node> Nodes => _nodes.Values;
+
+    /// <summary>All namespaces, in no particular order.</summary>
+    public IReadOnlyCollection<Namespace> Namespaces => _namespaces.Values;
+
+    /// <summary>All pods with all the addresses known, in no particular order.</summary>
+    public IReadOnlyCollection<Pod> Pods => _pods.Values;
+
+    /// <summary>All policies, in no particular order.</summary>
+    public IReadOnlyCollection<NetworkPolicy> Policies => _policies.Values;
+
+    /// <summary>This node's attachments, in no particular order.</summary>
+    public IReadOnlyCollection<Attachment> Attachments => _attachments.Values;
+
+    /// <summary>What could not be understood, by source.</summary>
+    public IEnumerable<Rejection> Rejections => _rejections.OrderBy(pair => pair.Key, StringComparer.Ordinal).SelectMany(pair => pair.Value);
+
+    /// <summary>A pod by name, or null.</summary>
+    public Pod? Pod(NamespacedName name) => _pods.GetValueOrDefault(name);
+
+    /// <summary>An attachment by its key, or null.</summary>
+    public Attachment? Attachment(AttachmentKey key) => _attachments.GetValueOrDefault(key);
+
+    /// <summary>The attachments of a pod on this node, in the order of their keys; usually one, two while a sandbox is replaced.</summary>
+    public IReadOnlyList<Attachment> AttachmentsOf(NamespacedName pod) => _wired.TryGetValue(pod, out var attachments) ? attachments : [];
+
+    /// <summary>Whether a pod is wired on this node.</summary>
+    public bool IsLocal(NamespacedName pod) => _wired.ContainsKey(pod);
+
+    /// <summary>Takes over a change of the datastore.</summary>
+    /// <returns>What follows; empty when the store already knew.</returns>
+    public IReadOnlyList<Consequence> Apply(ClusterChange change)
+    {
+        switch (change)
+        {
+            case ClusterChange.NodeSet { Node: var node }:
+                return Set(_nodes, node.Name, node) ? [new Consequence.ReprojectNode()] : Nothing;
+            case ClusterChange.NodeGone { Name: var name }:
+                return _nodes.Remove(name) ? [new Consequence.ReprojectNode()] : Nothing;
+            case ClusterChange.NamespaceSet { Namespace: var ns }:
+                return Set(_namespaces, ns.Name, ns) ? [new Consequence.SetNamespace(ns)] : Nothing;
+            case ClusterChange.NamespaceGone { Name: var name }:
+                return _namespaces.Remove(name) ? [new Consequence.RemoveNamespace(name)] : Nothing;
+            case ClusterChange.PolicySet { Policy: var policy }:
+                return Set(_policies, policy.Name, policy) ? [new Consequence.SetPolicy(policy)] : Nothing;
+            case ClusterChange.PolicyGone { Name: var name }:
+                return _policies.Remove(name) ? [new Consequence.RemovePolicy(name)] : Nothing;
+            case ClusterChange.PodSet { Pod: var pod }:
+                _known[pod.Name] = pod;
+                return Refresh(pod.Name, wasLocal: IsLocal(pod.Name));
+            case ClusterChange.PodGone { Name: var name }:
+                return _known.Remove(name) ? Refresh(name, wasLocal: IsLocal(name)) : Nothing;
+            case ClusterChange.Rejected { Source: var source, Rejections: var rejections }:
+                _rejections.Remove(source);
+                if (rejections.Count > 0)
+                    _rejections.Add(source, rejections);
+                return Nothing;
+            case ClusterChange.Skipped:
+                return Nothing;
+            case ClusterChange.Synced:
+                IsSynced = true;
+                return Nothing;
+            default:
+                throw new UnreachableException();
+        }
+    }
+
+    /// <summary>A container's interface on this node is about to be wired, or is found wired at start: its pod is local from now on.</summary>
+    /// <returns>What follows; empty when the store already knew.</returns>
+    public IReadOnlyList<Consequence> Attach(Attachment attachment)
+    {
+        var before = Attachment(attachment.Key);
+        if (attachment == before)
+            return Nothing;
+        List<Consequence> consequences = [];
+        if (before is not null && before.Pod != attachment.Pod)
+            consequences.AddRange(Unwire(before));
+        var wasLocal = IsLocal(attachment.Pod);
+        _attachments[attachment.Key] = attachment;
+        if (!_wired.TryGetValue(attachment.Pod, out var siblings))
+            _wired.Add(attachment.Pod, siblings = []);
+        siblings.RemoveAll(sibling => sibling.Key == attachment.Key);
+        siblings.Add(attachment);
+        siblings.Sort((left, right) => string.CompareOrdinal(left.ContainerId, right.ContainerId) is var order and not 0 ? order : string.CompareOrdinal(left.IfName, right.IfName));
+        consequences.AddRange(Refresh(attachment.Pod, wasLocal));
+        consequences.Add(new Consequence.ReprojectNode());
+        return consequences;
+    }
+
+    /// <summary>A container's interface is unwired.</summary>
+    /// <returns>What follows; empty when there was none.</returns>
+    public IReadOnlyList<Consequence> Detach(AttachmentKey key)
+    {
+        if (!_attachments.Remove(key, out var attachment))
+            return Nothing;
+        return [.. Unwire(attachment), new Consequence.ReprojectNode()];
+    }
+
+    /// <summary>The whole of what the ruleset depends on.</summary>
+    /// <param name="options">Of the configuration.</param>
+    /// <param name="network">Of the node's projection.</param>
+    public ClusterState ToClusterState(RulesetOptions options, PodNetwork network) =>
+        new(options, network, [.. _namespaces.Values], [.. _pods.Values], _wired.Keys.ToHashSet(), [.. _policies.Values]);
+
+    private static bool Set<TKey, TValue>(Dictionary<TKey, TValue> map, TKey key, TValue value)
+        where TKey : notnull
+    {
+        if (map.TryGetValue(key, out var before) && EqualityComparer<TValue>.Default.Equals(before, value))
+            return false;
+        map[key] = value;
+        return true;
+    }
+
+    private IReadOnlyList<Consequence> Unwire(Attachment attachment)
+    {
+        var siblings = _wired[attachment.Pod];
+        siblings.RemoveAll(sibling => sibling.Key == attachment.Key);
+        if (siblings.Count == 0)
+            _wired.Remove(attachment.Pod);
+        return Refresh(attachment.Pod, wasLocal: true);
+    }
+
+    private IReadOnlyList<Consequence> Refresh(NamespacedName name, bool wasLocal)
+    {
+        var pod = Effective(name);
+        if (pod is null)
+            return _pods.Remove(name) ? [new Consequence.RemovePod(name)] : Nothing;
+        var same = Set(_pods, name, pod) is false && wasLocal == IsLocal(name);
+        return same ? Nothing : [new Consequence.SetPod(pod, IsLocal(name))];
+    }
+
+    // What is wired here is the truth about the addresses of a local pod: what the datastore has may be of its previous life.
+    private Pod? Effective(NamespacedName name)
+    {
+        var known = _known.GetValueOrDefault(name);
+        if (!_wired.TryGetValue(name, out var attachments))
+            return known;
+        var addresses = attachments.SelectMany(attachment => attachment.Addresses).Distinct().ToEquatableArray();
+        return known is null
+            ? new(name, Labels.Empty, addresses, [], HostNetwork: false, NodeName: "")
+            : known with { Addresses = addresses, HostNetwork = false };
+    }
+}

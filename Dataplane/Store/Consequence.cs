@@ -1,0 +1,34 @@
+using Overlay.PolicyEngine.Model;
+
+namespace Overlay.Dataplane.Store;
+
+/// <summary>What a change of the store means to the projections. A closed family. Cases carry what is in force now, so applying one twice does nothing.</summary>
+public abstract record Consequence
+{
+    private Consequence()
+    {
+    }
+
+    /// <summary>A pod is new or different.</summary>
+    /// <param name="Pod">With all the addresses known, this node's attachments included.</param>
+    /// <param name="Local">Wired on this node.</param>
+    public sealed record SetPod(Pod Pod, bool Local) : Consequence;
+
+    /// <summary>A pod is gone.</summary>
+    public sealed record RemovePod(NamespacedName Name) : Consequence;
+
+    /// <summary>A namespace is new or different.</summary>
+    public sealed record SetNamespace(Namespace Namespace) : Consequence;
+
+    /// <summary>A namespace is gone. Its pods may still be there: their namespace then has no labels.</summary>
+    public sealed record RemoveNamespace(string Name) : Consequence;
+
+    /// <summary>A policy is new or different.</summary>
+    public sealed record SetPolicy(NetworkPolicy Policy) : Consequence;
+
+    /// <summary>A policy is gone.</summary>
+    public sealed record RemovePolicy(NamespacedName Name) : Consequence;
+
+    /// <summary>Nodes or attachments differ: <c>NodeProjection</c> is to run again.</summary>
+    public sealed record ReprojectNode : Consequence;
+}
