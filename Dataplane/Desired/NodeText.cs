@@ -1,8 +1,73 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text;
+using Overlay.PolicyEngine.Model;
+
 namespace Overlay.Dataplane.Desired;
 
-/// <summary>Prints rows as <c>ip</c> and <c>bridge</c> show them.</summary>
+/// <summary>
+/// Prints rows as ip(8) and bridge(8) show them. Routes read exactly as <c>ip route show proto 79</c> and <c>ip -6 route show proto 79</c>
+/// print them, neighbours as <c>ip neigh show nud permanent</c>, forwarding entries as <c>bridge fdb show</c> (but for blanks at the end of a line);
+/// links and addresses are that output cut down to what we decide.
+/// </summary>
 public static class NodeText
 {
-    /// <summary>All rows, one a line, each ended by a line feed.</summary>
-    public static string Print(NodeRows rows) => throw new NotImplementedException();
+    /// <summary>All rows, one a line, under a comment for each table; every line ends with a line feed.</summary>
+    public static string Print(NodeRows rows)
+    {
+        var text = new StringBuilder();
+        Append(text, "ip link", rows.Links.Select(Print));
+        Append(text, "ip address", rows.Addresses.Select(Print));
+        Append(text, "ip neighbour", rows.Neighbors.Select(Print));
+        Append(text, "bridge fdb", rows.Fdb.Select(Print));
+        Append(text, "ip route", rows.Routes.Select(Print));
+        return text.ToString();
+    }
+
+    /// <summary><c>overlay-vxlan mtu 1450 link/ether 02:… vxlan id 4096 local 192.0.2.1 dstport 4789 nolearning</c>.</summary>
+    public static string Print(Link row) => row.Kind switch
+    {
+        LinkKind.Vxlan vxlan => $"{row.Name} mtu {row.Mtu} link/ether {row.Mac} vxlan id {vxlan.Vni} local {vxlan.Local} dstport {vxlan.Port} nolearning",
+        _ => throw new UnreachableException(),
+    };
+
+    /// <summary><c>inet 10.42.1.0/32 dev overlay-vxlan</c>.</summary>
+    public static string Print(Address row) => $"{(row.Prefix.Family == Family.IPv4 ? "inet" : "inet6")} {row.Prefix} dev {row.Device}";
+
+    /// <summary><c>10.42.2.0 dev overlay-vxlan lladdr 02:… PERMANENT</c>.</summary>
+    public static string Print(Neighbor row) => $"{row.Key.Destination} dev {row.Key.Device} lladdr {row.LinkLayerAddress} PERMANENT";
+
+    /// <summary><c>02:… dev overlay-vxlan dst 192.0.2.2 self permanent</c>.</summary>
+    public static string Print(FdbEntry row) => $"{row.Key.LinkLayerAddress} dev {row.Key.Device} dst {row.Destination} self permanent";
+
+    /// <summary><c>10.42.2.0/24 via 10.42.2.0 dev overlay-vxlan onlink</c>.</summary>
+    public static string Print(Route row)
+    {
+        var v6 = row.Destination.Family == Family.IPv6;
+        var isHost = row.Destination.PrefixLength == row.Destination.Family.Bits();
+        var text = new StringBuilder();
+        if (row.Type == RouteType.Unreachable)
+            text.Append("unreachable ");
+        text.Append(isHost ? row.Destination.Address.ToString() : row.Destination.ToString());
+        if (row.Gateway is { } gateway)
+            text.Append(CultureInfo.InvariantCulture, $" via {gateway}");
+        if (row.Device is not null || v6)
+            text.Append(" dev ").Append(row.Device ?? "lo"); // the kernel hangs IPv6's unreachable routes on the loopback device
+        if (v6)
+            text.Append(" metric 1024");
+        if (row.Gateway is not null)
+            text.Append(" onlink");
+        else if (row.Type == RouteType.Unicast && !v6)
+            text.Append(" scope link");
+        if (v6)
+            text.Append(" pref medium");
+        return text.ToString();
+    }
+
+    private static void Append(StringBuilder text, string table, IEnumerable<string> rows)
+    {
+        text.Append("# ").Append(table).Append('\n');
+        foreach (var row in rows)
+            text.Append(row).Append('\n');
+    }
 }

@@ -51,12 +51,20 @@ public abstract record LinkKind
 /// <param name="Kind">What it is.</param>
 /// <param name="Mac">Its Ethernet address.</param>
 /// <param name="Mtu">Bytes.</param>
-public sealed record Link(string Name, LinkKind Kind, MacAddress Mac, int Mtu);
+public sealed record Link(string Name, LinkKind Kind, MacAddress Mac, int Mtu)
+{
+    /// <summary>As its tool prints it.</summary>
+    public override string ToString() => NodeText.Print(this);
+}
 
 /// <summary>An address on a device of ours; the whole row is the key.</summary>
 /// <param name="Device">Name of the device.</param>
 /// <param name="Prefix">Address and prefix length.</param>
-public readonly record struct Address(string Device, Cidr Prefix);
+public readonly record struct Address(string Device, Cidr Prefix)
+{
+    /// <summary>As its tool prints it.</summary>
+    public override string ToString() => NodeText.Print(this);
+}
 
 /// <summary>Key of a permanent neighbour entry.</summary>
 /// <param name="Device">Name of the device.</param>
@@ -66,7 +74,11 @@ public readonly record struct NeighborKey(string Device, InetAddress Destination
 /// <summary>A permanent neighbour entry: <c>ip neigh</c>.</summary>
 /// <param name="Key">Device and address.</param>
 /// <param name="LinkLayerAddress">lladdr.</param>
-public readonly record struct Neighbor(NeighborKey Key, MacAddress LinkLayerAddress);
+public readonly record struct Neighbor(NeighborKey Key, MacAddress LinkLayerAddress)
+{
+    /// <summary>As its tool prints it.</summary>
+    public override string ToString() => NodeText.Print(this);
+}
 
 /// <summary>Key of a permanent forwarding entry.</summary>
 /// <param name="Device">Name of the VXLAN device.</param>
@@ -76,7 +88,11 @@ public readonly record struct FdbKey(string Device, MacAddress LinkLayerAddress)
 /// <summary>A permanent forwarding entry of a VXLAN device: <c>bridge fdb</c>.</summary>
 /// <param name="Key">Device and inner Ethernet address.</param>
 /// <param name="Destination">Outer address of the remote node.</param>
-public readonly record struct FdbEntry(FdbKey Key, InetAddress Destination);
+public readonly record struct FdbEntry(FdbKey Key, InetAddress Destination)
+{
+    /// <summary>As its tool prints it.</summary>
+    public override string ToString() => NodeText.Print(this);
+}
 
 /// <summary>Route types of linux/rtnetlink.h that we use.</summary>
 public enum RouteType : byte
@@ -93,4 +109,8 @@ public enum RouteType : byte
 /// <param name="Type">Unicast or unreachable.</param>
 /// <param name="Device">Output device; null for unreachable.</param>
 /// <param name="Gateway">Next hop; null when the destination is on the device's link. Onlink is always set with a gateway.</param>
-public readonly record struct Route(Cidr Destination, RouteType Type, string? Device, InetAddress? Gateway);
+public readonly record struct Route(Cidr Destination, RouteType Type, string? Device, InetAddress? Gateway)
+{
+    /// <summary>As its tool prints it.</summary>
+    public override string ToString() => NodeText.Print(this);
+}
