@@ -7,40 +7,84 @@ namespace Overlay.PolicyEngine.Compile;
 /// Keeps the ruleset of one node in step with the cluster, at a cost proportional to each change. Events may come in any order and repeat;
 /// the ruleset depends on the present state only (<see cref="FromScratch"/> computes the same from that state alone). Not thread-safe.
 /// </summary>
-/// <param name="options">Fixed for the life of the projection.</param>
-public sealed class RulesetProjection(RulesetOptions options)
+public sealed class RulesetProjection
 {
-    private readonly RulesetOptions _options = options;
+    private readonly RulesetOptions _options;
+    private readonly LiveRuleset _ruleset = new();
+    private readonly Dictionary<string, KeyedSet> _baseSets = [];
+    private readonly SetTable _sets;
+    private readonly LocalPods _localPods;
+
+    /// <summary>The ruleset of a node without pods, policies and pod network.</summary>
+    /// <param name="options">Fixed for the life of the projection.</param>
+    public RulesetProjection(RulesetOptions options)
+    {
+        _options = options;
+        _sets = new(_ruleset);
+        foreach (var chain in BaseChains.Chains(options))
+            _ruleset.Put(chain);
+        foreach (var set in BaseChains.DispatchMaps.Concat(BaseChains.Networks(options, new([], [])).Select(source => source.Set)))
+        {
+            var keyed = _baseSets[set.Name] = new KeyedSet(set);
+            _ruleset.Add(keyed);
+            LiveRuleset.Retain(keyed);
+        }
+
+        foreach (var family in FamilyFacts.Both)
+            _sets.Retain(SetSources.Self(family));
+        _localPods = new(options, _ruleset, _sets, new PodDispatch(_baseSets));
+    }
 
     /// <summary>A copy of the whole ruleset as it stands; takes time in proportion to its size.</summary>
-    public Ruleset Current => throw new NotImplementedException(_options.ToString());
+    public Ruleset Current => _ruleset.Current;
 
     /// <summary>Sets the prefixes of the pod network; until the first call there are none.</summary>
-    public void SetNetwork(PodNetwork network) => throw new NotImplementedException(_options + network.ToString());
+    public void SetNetwork(PodNetwork network)
+    {
+        foreach (var source in BaseChains.Networks(_options, network))
+            _baseSets[source.Set.Name].Replace(source.Elements);
+    }
 
     /// <summary>A namespace is new or different. Pods of a namespace that is not known are matched by a namespaceSelector only as far as its name alone decides.</summary>
-    public void SetNamespace(Namespace @namespace) => throw new NotImplementedException(_options + @namespace.ToString());
+    public void SetNamespace(Namespace @namespace) => _sets.SetNamespace(@namespace);
 
     /// <summary>A namespace is gone; one that was not known is ignored.</summary>
-    public void RemoveNamespace(string name) => throw new NotImplementedException(_options + name);
+    public void RemoveNamespace(string name) => _sets.RemoveNamespace(name);
 
     /// <summary>A pod is new or different.</summary>
-    /// <param name="pod">The pod as it is now. A host-network pod has no place in the ruleset.</param>
+    /// <param name="pod">The pod as it is now. A host-network pod has no place in the ruleset. A pod that has ended must be removed: its address may be another's by now.</param>
     /// <param name="local">Wired on this node: it gets its entries in the dispatch maps.</param>
-    public void SetPod(Pod pod, bool local) => throw new NotImplementedException($"{_options}{pod}{local}");
+    public void SetPod(Pod pod, bool local)
+    {
+        if (pod.HostNetwork)
+        {
+            RemovePod(pod.Name);
+            return;
+        }
+
+        _sets.SetPod(pod, local);
+        if (local)
+            _localPods.SetPod(pod);
+        else
+            _localPods.RemovePod(pod.Name);
+    }
 
     /// <summary>A pod is gone; one that was not known is ignored.</summary>
-    public void RemovePod(NamespacedName name) => throw new NotImplementedException(_options + name.ToString());
+    public void RemovePod(NamespacedName name)
+    {
+        _sets.RemovePod(name);
+        _localPods.RemovePod(name);
+    }
 
     /// <summary>A policy is new or different.</summary>
-    public void SetPolicy(NetworkPolicy policy) => throw new NotImplementedException(_options + policy.ToString());
+    public void SetPolicy(NetworkPolicy policy) => _localPods.SetPolicy(policy);
 
     /// <summary>A policy is gone; one that was not known is ignored.</summary>
-    public void RemovePolicy(NamespacedName name) => throw new NotImplementedException(_options + name.ToString());
+    public void RemovePolicy(NamespacedName name) => _localPods.RemovePolicy(name);
 
     /// <summary>The difference between the ruleset now and at the last call (at first: an empty one). What changed and changed back is not in it.</summary>
-    public RulesetDelta Take() => throw new NotImplementedException(_options.ToString());
+    public RulesetDelta Take() => _ruleset.Take(_sets.Collect());
 
-    /// <summary>The ruleset of <paramref name="state"/>, computed whole and without the incremental code: its referee.</summary>
-    public static Ruleset FromScratch(ClusterState state) => throw new NotImplementedException(state.ToString());
+    /// <summary>The ruleset of <paramref name="state"/>, computed whole and without the incremental code: its referee. Costs pods times sets.</summary>
+    public static Ruleset FromScratch(ClusterState state) => new RulesetFromScratch(state).Compile();
 }

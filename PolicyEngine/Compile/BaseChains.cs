@@ -1,0 +1,95 @@
+using Overlay.PolicyEngine.Model;
+using Overlay.PolicyEngine.Nftables;
+
+namespace Overlay.PolicyEngine.Compile;
+
+/// <summary>
+/// The chains and sets that every node has, whatever the policies. A packet from or to a pod costs at most two look-ups here: the dispatch of its source and
+/// of its destination. Nothing of another's traffic is judged: what neither comes from nor goes to a pod's interface is accepted.
+/// </summary>
+public static class BaseChains
+{
+    private const string Pods = RulesetOptions.PodInterfacePrefix + "*";
+
+    /// <summary>Map of local pods' addresses to what becomes of packets towards them.</summary>
+    public static string DispatchIngress(Family family) => $"ingress-{family.Suffix()}";
+
+    /// <summary>Map of local pods' addresses to what becomes of packets from them.</summary>
+    public static string DispatchEgress(Family family) => $"egress-{family.Suffix()}";
+
+    /// <summary>Pairs of a local pod's address with itself.</summary>
+    public static string Self(Family family) => $"self-{family.Suffix()}";
+
+    /// <summary>This node's podCIDRs.</summary>
+    public static string LocalPods(Family family) => $"local-pods-{family.Suffix()}";
+
+    /// <summary>Every node's podCIDRs.</summary>
+    public static string PodNetwork(Family family) => $"pod-network-{family.Suffix()}";
+
+    /// <summary>The chains.</summary>
+    public static EquatableArray<Chain> Chains(RulesetOptions options)
+    {
+        Chain[] chains = [Prerouting, Forward, Egress, Ingress];
+        return new(options.Masquerade ? [.. chains, Postrouting] : chains);
+    }
+
+    /// <summary>The two dispatch maps of each family.</summary>
+    public static EquatableArray<Set> DispatchMaps { get; } =
+        FamilyFacts.Both.SelectMany(family => (Set[])
+        [
+            new(DispatchIngress(family), [family.AddressType()], IsVerdictMap: true),
+            new(DispatchEgress(family), [family.AddressType()], IsVerdictMap: true),
+        ]).ToEquatableArray();
+
+    /// <summary>The sets of prefixes that masquerading looks at, with their elements; none without masquerading.</summary>
+    public static IEnumerable<SetSource.Fixed> Networks(RulesetOptions options, PodNetwork network) => !options.Masquerade ? [] :
+        from family in FamilyFacts.Both
+        from named in ((string, EquatableArray<Cidr>)[])[(LocalPods(family), network.Local), (PodNetwork(family), network.All)]
+        select new SetSource.Fixed(
+            new(named.Item1, [family.AddressType()], IsInterval: true),
+            AddressRange.Union(named.Item2.Where(prefix => prefix.Family == family).Select(AddressRange.Of))
+                .Select(range => Element.Range(range.First, range.Last)).ToEquatableArray());
+
+    // Anti-spoofing before anything looks at the packet. Neighbour discovery uses link-local and unspecified sources, which no route points back to.
+    private static Chain Prerouting { get; } = new("prerouting", new(ChainType.Filter, Hook.Prerouting, -300),
+    [
+        new([new Match.InputInterface(Pods), new Match.Icmpv6Type(133, 137)], [Accept]),
+        new([new Match.InputInterface(Pods), new Match.SourceNotRoutedBack()], [new Statement.Counter(), Drop]),
+    ]);
+
+    private static Chain Forward { get; } = new("forward", new(ChainType.Filter, Hook.Forward, 0),
+    [
+        new([new Match.ConnectionState(CtState.Established | CtState.Related)], [Accept]),
+        .. FamilyFacts.Both.Select(family => new Rule(
+            [new Match.InputInterface(Pods), new Match.OutputInterface(Pods), new Match.AddressPairInSet(family, Self(family))],
+            [Accept],
+            "a pod may reach itself")),
+        new([new Match.InputInterface(Pods)], [new Statement.Final(Verdict.Goto(ChainName.Egress))]),
+        new([], [new Statement.Final(Verdict.Goto(ChainName.Ingress))]),
+    ]);
+
+    // A source without an entry is a pod that is not, or not yet, known: its packets go nowhere.
+    private static Chain Egress { get; } = new(ChainName.Egress, null,
+    [
+        new([], [new Statement.AddressVerdictMap(Side.Saddr, Family.IPv4, DispatchEgress(Family.IPv4))]),
+        new([], [new Statement.AddressVerdictMap(Side.Saddr, Family.IPv6, DispatchEgress(Family.IPv6))]),
+        new([], [new Statement.Counter(), Drop]),
+    ]);
+
+    private static Chain Ingress { get; } = new(ChainName.Ingress, null,
+    [
+        new([new Match.OutputInterface(Pods, Negated: true)], [Accept]),
+        new([], [new Statement.AddressVerdictMap(Side.Daddr, Family.IPv4, DispatchIngress(Family.IPv4))]),
+        new([], [new Statement.AddressVerdictMap(Side.Daddr, Family.IPv6, DispatchIngress(Family.IPv6))]),
+        new([], [new Statement.Counter(), Drop]),
+    ]);
+
+    private static Chain Postrouting { get; } = new("postrouting", new(ChainType.Nat, Hook.Postrouting, 100),
+        FamilyFacts.Both.Select(family => new Rule(
+            [new Match.AddressInSet(Side.Saddr, family, LocalPods(family)), new Match.AddressInSet(Side.Daddr, family, PodNetwork(family), Negated: true)],
+            [new Statement.Masquerade()])).ToEquatableArray());
+
+    private static Statement Accept => new Statement.Final(Verdict.Accept);
+
+    private static Statement Drop => new Statement.Final(Verdict.Drop);
+}

@@ -1,0 +1,51 @@
+using System.Text;
+using Overlay.PolicyEngine.Model;
+
+namespace Overlay.PolicyEngine.Compile;
+
+/// <summary>Names of chains, and comments: readable, made of what nft(8) reads in an identifier, and never longer than <see cref="MaxLength"/>.</summary>
+internal static class ChainName
+{
+    /// <summary>Characters of a name at most; the kernel allows 255 bytes. A comment holds at most 128 bytes (nft's NFTNL_UDATA_COMMENT_MAXLEN).</summary>
+    public const int MaxLength = 128;
+
+    /// <summary>Judges the packets of every pod's egress.</summary>
+    public const string Egress = "egress";
+
+    /// <summary>Judges what is forwarded to a pod, and accepts what goes elsewhere; always ends in a verdict.</summary>
+    public const string Ingress = "ingress";
+
+    /// <summary><c>policy-HASH-NAMESPACE/NAME-in</c>; the hash, over the whole name, keeps cut names apart.</summary>
+    public static string OfPolicy(NamespacedName policy, Direction direction)
+    {
+        var head = $"policy-{ContentHash.Of(ContentHash.Short, [policy.Namespace, policy.Name])}-";
+        var tail = $"-{Suffix(direction)}";
+        return $"{head}{Cut(policy.ToString(), MaxLength - head.Length - tail.Length)}{tail}";
+    }
+
+    /// <summary><c>pods-in-HASH</c>: the chain of all pods that the same policies isolate; the hash is over the names of the policies' chains.</summary>
+    public static string OfPods(Direction direction, IEnumerable<string> policyChains) =>
+        $"pods-{Suffix(direction)}-{ContentHash.Of(ContentHash.Long, policyChains)}";
+
+    /// <summary><c>shop/allow-web ingress[0]</c>: the rule of a policy, for people who list the table.</summary>
+    public static string Comment(NamespacedName policy, Direction direction, int rule)
+    {
+        var tail = $" {direction.ToString().ToLowerInvariant()}[{rule}]";
+        return $"{Cut(policy.ToString(), MaxLength - tail.Length)}{tail}";
+    }
+
+    private static string Suffix(Direction direction) => direction == Direction.Ingress ? "in" : "out";
+
+    // The API server admits only these characters in names; a folder of manifests may hold anything.
+    private static string Cut(string name, int length)
+    {
+        var text = new StringBuilder(name, 0, Math.Min(name.Length, length), 0);
+        for (var i = 0; i < text.Length; i++)
+        {
+            if (!char.IsAsciiLetterOrDigit(text[i]) && text[i] is not ('-' or '.' or '/'))
+                text[i] = '_';
+        }
+
+        return text.ToString();
+    }
+}

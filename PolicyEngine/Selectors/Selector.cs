@@ -1,0 +1,44 @@
+using Overlay.PolicyEngine.Model;
+
+namespace Overlay.PolicyEngine.Selectors;
+
+/// <summary>Selects pods: those of one namespace, or of every namespace with fitting labels, that have fitting labels themselves. Never host-network pods: the callers keep those out.</summary>
+/// <param name="Namespace">The one namespace; null when <paramref name="NamespaceSelector"/> decides.</param>
+/// <param name="NamespaceSelector">Selects namespaces; everything when <paramref name="Namespace"/> is set.</param>
+/// <param name="PodSelector">Selects pods within them.</param>
+public sealed record Selector(string? Namespace, LabelSelector NamespaceSelector, LabelSelector PodSelector)
+{
+    /// <summary>Every pod of the cluster.</summary>
+    public static Selector Everything { get; } = new(null, LabelSelector.Everything, LabelSelector.Everything);
+
+    /// <summary>Pods of one namespace.</summary>
+    public static Selector Within(string @namespace, LabelSelector pods) => new(@namespace, LabelSelector.Everything, pods);
+
+    /// <summary>The pods a peer of a policy in <paramref name="namespace"/> stands for.</summary>
+    public static Selector Of(Peer.Pods peer, string @namespace) =>
+        peer.NamespaceSelector is { } namespaces ? new(null, namespaces, peer.PodSelector) : Within(@namespace, peer.PodSelector);
+
+    /// <summary>Whether a pod is selected.</summary>
+    /// <param name="namespace">Name of the pod's namespace.</param>
+    /// <param name="namespaceLabels">Its labels; null when the namespace is not (yet) known, see <see cref="MatchesNamespace"/>.</param>
+    /// <param name="labels">The pod's labels.</param>
+    public bool Matches(string @namespace, Labels? namespaceLabels, Labels labels) =>
+        (Namespace is null ? MatchesNamespace(NamespaceSelector, @namespace, namespaceLabels) : Namespace == @namespace) && PodSelector.Matches(labels);
+
+    /// <summary>
+    /// Whether a namespace is selected. Of a namespace that is not known only the name is certain, and with it the label
+    /// <see cref="Model.Namespace.NameLabel"/>: requirements on any other label, negative ones too, do not hold (they would open what the labels may forbid).
+    /// </summary>
+    public static bool MatchesNamespace(LabelSelector selector, string @namespace, Labels? labels)
+    {
+        if (labels is not null)
+            return selector.Matches(labels);
+        foreach (var requirement in selector.Requirements)
+        {
+            if (requirement.Key != Model.Namespace.NameLabel || !requirement.Matches(Labels.Of(new Label(Model.Namespace.NameLabel, @namespace))))
+                return false;
+        }
+
+        return true;
+    }
+}

@@ -1,0 +1,151 @@
+using CsCheck;
+using Overlay.PolicyEngine.Compile;
+using Overlay.PolicyEngine.Nftables;
+
+namespace Overlay.Tests.PolicyEngine;
+
+/// <summary>
+/// The ruleset depends on the present state of the cluster only, not on the path taken to it; so it is always a valid test to move from any state to any other
+/// (the idea is Felix's, calc/states_for_test.go). Each history runs as it is and expanded in five ways, with differences taken at three rhythms.
+/// </summary>
+public class PathIndependenceTests
+{
+    private enum Rhythm
+    {
+        EveryEvent,
+        EveryState,
+        OnlyAtTheEnd,
+    }
+
+    [TestCase("as it is")]
+    [TestCase("events reversed")]
+    [TestCase("states reversed")]
+    [TestCase("empty state in between")]
+    [TestCase("states split")]
+    [TestCase("states squashed")]
+    [TestCase("there and back")]
+    public void Any_history_ends_in_the_ruleset_of_its_last_state(string expansion) =>
+        Gen.Select(Clusters.Options, Clusters.Snapshots.Array[1, 4], Gen.Enum<Rhythm>()).Sample(
+            (options, states, rhythm) => Follow(options, [.. Expand(states, expansion)], rhythm, reversed: expansion == "events reversed"),
+            iter: 100);
+
+    private static IEnumerable<Snapshot> Expand(Snapshot[] states, string expansion) => expansion switch
+    {
+        "states reversed" => states.Reverse(),
+        "empty state in between" => states.SelectMany(state => (Snapshot[])[state, Snapshot.Empty]).Append(states[^1]),
+        "states split" => states.SelectMany((state, i) => Split(i == 0 ? Snapshot.Empty : states[i - 1], state)),
+        "states squashed" => [states[^1]],
+        "there and back" => states.Concat(states.Reverse()),
+        _ => states,
+    };
+
+    // Pods first, then namespaces and policies: a state in which pods stand in namespaces that are not known.
+    private static IEnumerable<Snapshot> Split(Snapshot before, Snapshot after) =>
+        [before with { Pods = after.Pods }, before with { Pods = after.Pods, Policies = after.Policies }, after with { Network = before.Network }, after];
+
+    private static void Follow(RulesetOptions options, Snapshot[] states, Rhythm rhythm, bool reversed)
+    {
+        var projection = new RulesetProjection(options);
+        var replayed = new ReplayedRuleset();
+        var state = Snapshot.Empty;
+        foreach (var next in states)
+        {
+            var events = Events(state, next).ToList();
+            if (reversed)
+                events.Reverse();
+            foreach (var change in events)
+            {
+                change(projection);
+                if (rhythm == Rhythm.EveryEvent)
+                    TakeAndCompare(projection, replayed);
+            }
+
+            state = next;
+            Assert.That(NftText.Print(projection.Current), Is.EqualTo(NftText.Print(RulesetProjection.FromScratch(state.ToState(options)))));
+            if (rhythm == Rhythm.EveryState)
+                TakeAndCompare(projection, replayed);
+        }
+
+        TakeAndCompare(projection, replayed);
+        Assert.That(projection.Take().IsEmpty, "nothing is left to take");
+    }
+
+    private static void TakeAndCompare(RulesetProjection projection, ReplayedRuleset replayed)
+    {
+        replayed.Apply(projection.Take());
+        Assert.That(replayed.Print(), Is.EqualTo(NftText.Print(projection.Current)));
+    }
+
+    private static IEnumerable<Action<RulesetProjection>> Events(Snapshot before, Snapshot after)
+    {
+        if (before.Network != after.Network)
+            yield return projection => projection.SetNetwork(after.Network);
+        foreach (var name in before.Namespaces.Keys.Except(after.Namespaces.Keys))
+            yield return projection => projection.RemoveNamespace(name);
+        foreach (var value in after.Namespaces.Values)
+            yield return projection => projection.SetNamespace(value);
+        foreach (var name in before.Pods.Keys.Except(after.Pods.Keys))
+            yield return projection => projection.RemovePod(name);
+        foreach (var (pod, local) in after.Pods.Values)
+            yield return projection => projection.SetPod(pod, local);
+        foreach (var name in before.Policies.Keys.Except(after.Policies.Keys))
+            yield return projection => projection.RemovePolicy(name);
+        foreach (var value in after.Policies.Values)
+            yield return projection => projection.SetPolicy(value);
+    }
+}
+
+/// <summary>A ruleset made of differences alone, strict as the kernel: no element twice, nothing deleted that is not there, nothing referred to that is not there.</summary>
+public sealed class ReplayedRuleset
+{
+    private readonly Dictionary<string, Chain> _chains = [];
+    private readonly Dictionary<string, Set> _sets = [];
+    private readonly Dictionary<string, Dictionary<ElementKey, Element>> _elements = [];
+
+    public void Apply(RulesetDelta delta)
+    {
+        foreach (var (set, element) in delta.DeletedElements)
+            Assert.That(_elements[set].Remove(element.Key, out var gone) && gone == element, $"{set} has {element} to delete");
+        foreach (var set in delta.DeletedSets)
+            Assert.That(_sets.Remove(set) && _elements.Remove(set), $"{set} is there to delete");
+        foreach (var chain in delta.DeletedChains)
+            Assert.That(_chains.Remove(chain), $"{chain} is there to delete");
+        foreach (var set in delta.Sets)
+        {
+            _sets.Add(set.Name, set);
+            _elements.Add(set.Name, []);
+        }
+
+        foreach (var chain in delta.Chains)
+            _chains[chain.Name] = chain;
+        foreach (var (set, element) in delta.Elements)
+        {
+            if (_elements[set].TryGetValue(element.Key, out var old))
+                Assert.That(old.Verdict, Is.Not.EqualTo(element.Verdict), $"{set} already has {element}");
+            _elements[set][element.Key] = element;
+        }
+
+        AssertComplete();
+    }
+
+    public string Print() => NftText.Print(new Ruleset(_chains, _sets, _elements.ToDictionary(pair => pair.Key, IReadOnlyCollection<Element> (pair) => pair.Value.Values)));
+
+    private void AssertComplete()
+    {
+        var statements = _chains.Values.SelectMany(chain => chain.Rules).SelectMany(rule => rule.Statements);
+        var targets = statements.OfType<Statement.Final>().Select(statement => statement.Verdict.Chain)
+            .Concat(_elements.Values.SelectMany(elements => elements.Values).Select(element => element.Verdict?.Chain));
+        Assert.That(targets.OfType<string>().Except(_chains.Keys), Is.Empty, "chains that are gone to but missing");
+        var matches = _chains.Values.SelectMany(chain => chain.Rules).SelectMany(rule => rule.Matches);
+        var sets = matches.Select(match => match switch
+        {
+            Match.AddressInSet m => m.Set,
+            Match.AddressPairInSet m => m.Set,
+            Match.AddressPortInSet m => m.Set,
+            Match.PortInSet m => m.Set,
+            _ => null,
+        }).Concat(statements.OfType<Statement.AddressVerdictMap>().Select(statement => statement.Map));
+        Assert.That(sets.OfType<string>().Except(_sets.Keys), Is.Empty, "sets that are looked up but missing");
+        Assert.That(_sets.Keys.Except(sets.OfType<string>()), Is.Empty, "sets that nothing looks up");
+    }
+}
