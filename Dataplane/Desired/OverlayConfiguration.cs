@@ -58,6 +58,9 @@ public sealed record OverlayConfiguration
     /// <summary><c>nodeAddress</c>: this node's underlay addresses; empty stands for <c>auto</c>: the Node's InternalIPs.</summary>
     public EquatableArray<InetAddress> NodeAddress { get; init; }
 
+    /// <summary><c>nodeAddress</c> by another method: <c>interface</c>, <c>cidr</c> or <c>can-reach</c>; empty for none.</summary>
+    public string NodeAddressMethod { get; init; } = "";
+
     /// <summary><c>podCIDRs</c> of this node, host bits cleared; empty: the Node's spec.podCIDRs.</summary>
     public EquatableArray<Cidr> PodCidrs { get; init; }
 

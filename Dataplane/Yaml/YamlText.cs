@@ -1,0 +1,147 @@
+using YamlDotNet.Core;
+using YamlDotNet.Core.Events;
+
+namespace Overlay.Dataplane.Yaml;
+
+/// <summary>A document of a YAML text.</summary>
+/// <param name="Line">1-based line of its first content, or of its error.</param>
+/// <param name="Root">Null when it is broken.</param>
+/// <param name="Error">One clear sentence when it is broken.</param>
+public sealed record YamlDocument(int Line, YamlNode? Root, string? Error);
+
+/// <summary>
+/// Reads YAML, and JSON as part of it, into <see cref="YamlNode"/>s over YamlDotNet's parser: no reflection, lines kept, nesting bounded.
+/// Aliases share the node they name, so nothing grows by them.
+/// </summary>
+public static class YamlText
+{
+    private const int MaxDepth = 64;
+
+    /// <summary>All documents that hold something. A line <c>---</c> always begins a new document, so a broken one does not hide the next.</summary>
+    public static IReadOnlyList<YamlDocument> Read(string text)
+    {
+        var documents = new List<YamlDocument>();
+        foreach (var (line, part) in Split(text))
+            ReadPart(part, line, documents);
+        return documents;
+    }
+
+    private static List<(int Line, string Text)> Split(string text)
+    {
+        var parts = new List<(int, string)>();
+        var (start, startLine, line) = (0, 1, 1);
+        for (var i = 0; i < text.Length; line++)
+        {
+            var rest = text.AsSpan(i);
+            if (i > start && rest.StartsWith("---") && (rest.Length == 3 || rest[3] is ' ' or '\t' or '\r' or '\n'))
+            {
+                parts.Add((startLine, text[start..i]));
+                (start, startLine) = (i, line);
+            }
+
+            var end = rest.IndexOf('\n');
+            i = end < 0 ? text.Length : i + end + 1;
+        }
+
+        parts.Add((startLine, text[start..]));
+        return parts;
+    }
+
+    private static void ReadPart(string part, int firstLine, List<YamlDocument> documents)
+    {
+        if (IsPreamble(part))
+            return;
+        var offset = firstLine - 1;
+        var parser = new Parser(new StringReader(part));
+        try
+        {
+            while (parser.MoveNext())
+            {
+                if (parser.Current is not DocumentStart)
+                    continue;
+                parser.MoveNext();
+                var root = new Tree(parser, offset).Read(0);
+                if (root is not YamlNode.Scalar { IsNull: true })
+                    documents.Add(new(root.Line, root, null));
+            }
+        }
+        catch (YamlException e)
+        {
+            // The parser counts one line on at the end of the text.
+            var line = Math.Min((int)e.Start.Line, part.AsSpan().TrimEnd().Count('\n') + 1);
+            documents.Add(new(line + offset, null, $"not valid YAML: {e.Message.TrimEnd('.')}."));
+        }
+    }
+
+    // Comments and directives before the first "---".
+    private static bool IsPreamble(string part)
+    {
+        foreach (var line in part.AsSpan().EnumerateLines())
+        {
+            if (line.TrimStart() is not ([] or ['#' or '%', ..]))
+                return false;
+        }
+
+        return true;
+    }
+
+    private sealed class Tree(Parser parser, int offset)
+    {
+        private readonly Dictionary<AnchorName, YamlNode> _anchors = [];
+
+        // The parser stands at the first event of the node; afterwards at its last.
+        public YamlNode Read(int depth)
+        {
+            var mark = parser.Current!.Start;
+            return parser.Current switch
+            {
+                Scalar scalar => Anchor(scalar.Anchor, new YamlNode.Scalar(LineOf(mark), scalar.Value, scalar.Style == ScalarStyle.Plain)),
+                AnchorAlias alias => _anchors.GetValueOrDefault(alias.Value) ?? throw Error(mark, $"the alias *{alias.Value} names nothing before it"),
+                _ when depth == MaxDepth => throw Error(mark, $"nested deeper than {MaxDepth} levels"),
+                SequenceStart => ReadSequence(mark, depth),
+                MappingStart => ReadMapping(mark, depth),
+                _ => throw Error(mark, "a value is expected here"),
+            };
+        }
+
+        private YamlNode.Sequence ReadSequence(Mark start, int depth)
+        {
+            var anchor = ((NodeEvent)parser.Current!).Anchor;
+            var items = new List<YamlNode>();
+            while (parser.MoveNext() && parser.Current is not SequenceEnd)
+                items.Add(Read(depth + 1));
+            return Anchor(anchor, new YamlNode.Sequence(LineOf(start), items));
+        }
+
+        private YamlNode.Mapping ReadMapping(Mark start, int depth)
+        {
+            var anchor = ((NodeEvent)parser.Current!).Anchor;
+            var entries = new List<KeyValuePair<YamlNode.Scalar, YamlNode>>();
+            var keys = new HashSet<string>(StringComparer.Ordinal);
+            while (parser.MoveNext() && parser.Current is not MappingEnd)
+            {
+                var mark = parser.Current!.Start;
+                if (Read(depth + 1) is not YamlNode.Scalar key)
+                    throw Error(mark, "a key must be a single word");
+                if (!keys.Add(key.Text))
+                    throw Error(mark, $"the key {key.Text} is there twice");
+                parser.MoveNext();
+                entries.Add(new(key, Read(depth + 1)));
+            }
+
+            return Anchor(anchor, new YamlNode.Mapping(LineOf(start), entries));
+        }
+
+        private T Anchor<T>(AnchorName anchor, T node)
+            where T : YamlNode
+        {
+            if (!anchor.IsEmpty)
+                _anchors[anchor] = node;
+            return node;
+        }
+
+        private int LineOf(Mark mark) => (int)mark.Line + offset;
+
+        private static YamlException Error(Mark mark, string reason) => new(mark, mark, reason);
+    }
+}
