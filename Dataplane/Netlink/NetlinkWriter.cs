@@ -45,6 +45,13 @@ public sealed class NetlinkWriter : IDisposable
     /// <summary>Closes the message: fills in <c>nlmsg_len</c>.</summary>
     public void EndMessage(NetlinkMark mark) => BitConverter.TryWriteBytes(_buffer.AsSpan(mark.Offset), (uint)(Length - mark.Offset));
 
+    /// <summary>Adds flags to a message written before: that a message is the last of its batch is known only when no other follows.</summary>
+    public void AddFlags(NetlinkMark message, ushort flags)
+    {
+        var present = _buffer.AsSpan(message.Offset + 6, 2);
+        BitConverter.TryWriteBytes(present, (ushort)(BitConverter.ToUInt16(present) | flags));
+    }
+
     /// <summary>Reserves zeroed bytes (padded to 4) for a fixed header such as <c>ifinfomsg</c>; valid until the next write.</summary>
     public Span<byte> Reserve(int length)
     {

@@ -72,6 +72,9 @@ public sealed record Set(string Name, EquatableArray<DataType> Key, bool IsInter
 /// <summary>The key of an element: up to 32 bytes in network order, each part padded with zeros to whole 32-bit registers, as the kernel keeps a concatenation. A value without heap.</summary>
 public readonly record struct ElementKey : IComparable<ElementKey>
 {
+    /// <summary>Bytes of the longest key.</summary>
+    public const int MaxLength = 32;
+
     private readonly UInt128 _high;
     private readonly UInt128 _low;
 
@@ -104,7 +107,7 @@ public readonly record struct ElementKey : IComparable<ElementKey>
     /// <summary>Writes <see cref="Length"/> bytes.</summary>
     public void WriteTo(Span<byte> destination)
     {
-        Span<byte> bytes = stackalloc byte[32];
+        Span<byte> bytes = stackalloc byte[MaxLength];
         BinaryPrimitives.WriteUInt128BigEndian(bytes, _high);
         BinaryPrimitives.WriteUInt128BigEndian(bytes[16..], _low);
         bytes[..Length].CopyTo(destination);
@@ -113,7 +116,7 @@ public readonly record struct ElementKey : IComparable<ElementKey>
     /// <summary>Reads a key in the padded form: 1 to 32 bytes, filled up with zeros to a multiple of 4.</summary>
     public static ElementKey FromBytes(ReadOnlySpan<byte> bytes)
     {
-        Span<byte> padded = stackalloc byte[32];
+        Span<byte> padded = stackalloc byte[MaxLength];
         padded.Clear();
         bytes.CopyTo(padded);
         return new(BinaryPrimitives.ReadUInt128BigEndian(padded), BinaryPrimitives.ReadUInt128BigEndian(padded[16..]), (bytes.Length + 3) & ~3);
@@ -140,7 +143,7 @@ public readonly record struct ElementKey : IComparable<ElementKey>
         var shift = Length * 8;
         var high = shift < 128 ? _high | (value >> shift) : _high;
         var low = shift >= 128 ? _low | (value >> (shift - 128)) : shift == 0 ? _low : _low | (value << (128 - shift));
-        return Length + length <= 32
+        return Length + length <= MaxLength
             ? new(high, low, Length + length)
             : throw new InvalidOperationException("A set key holds at most 32 bytes.");
     }
