@@ -1,0 +1,68 @@
+using System.ComponentModel;
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace Overlay.CniShim;
+
+/// <summary>The few calls of libc that the base library has no word for. Named as in their manual pages.</summary>
+internal static partial class Libc
+{
+    public const int O_RDONLY = 0;
+    public const int O_WRONLY = 1;
+    public const int O_CREAT = 0x40;
+    public const int O_TRUNC = 0x200;
+    public const int O_NONBLOCK = 0x800;
+    public const int O_CLOEXEC = 0x80000;
+    public const int LOCK_EX = 2;
+    public const int LOCK_NB = 4;
+    public const int AT_EMPTY_PATH = 0x1000;
+    public const uint STATX_INO = 0x100;
+    public const uint NS_GET_NSTYPE = 0xb703;
+    public const int CLONE_NEWNET = 0x40000000;
+    public const int ENOENT = 2;
+    public const int EINTR = 4;
+    public const int EAGAIN = 11;
+    public const int EEXIST = 17;
+
+    /// <summary>open(2); the handle is invalid on failure.</summary>
+    [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial SafeFileHandle open(string path, int flags, uint mode);
+
+    /// <summary>read(2).</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial nint read(SafeFileHandle fd, Span<byte> buffer, nint count);
+
+    /// <summary>flock(2).</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int flock(SafeFileHandle fd, int operation);
+
+    /// <summary>link(2): unlike a rename it never replaces.</summary>
+    [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int link(string oldpath, string newpath);
+
+    /// <summary>ioctl(2) without an argument.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int ioctl(SafeFileHandle fd, nuint request);
+
+    /// <summary>statx(2): its struct is the same on every architecture.</summary>
+    [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int statx(SafeFileHandle dirfd, string path, int flags, uint mask, out Statx buffer);
+
+    /// <summary>The last call's error as one sentence, e.g. <c>open /x: No such file or directory</c>.</summary>
+    public static IOException Failure(string operation, string path) =>
+        new($"{operation} {path}: {new Win32Exception(Marshal.GetLastPInvokeError()).Message}");
+
+    /// <summary>struct statx of linux/stat.h: 256 bytes, of which the identity is read.</summary>
+    [StructLayout(LayoutKind.Explicit, Size = 256)]
+    public struct Statx
+    {
+        [FieldOffset(32)]
+        public ulong stx_ino;
+
+        [FieldOffset(136)]
+        public uint stx_dev_major;
+
+        [FieldOffset(140)]
+        public uint stx_dev_minor;
+    }
+}

@@ -1,0 +1,102 @@
+using System.Buffers;
+using System.Text;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using Overlay.CniShim.Protocol;
+using Overlay.CniShim.Spec;
+
+namespace Overlay.CniShim;
+
+/// <summary>One call of the plugin from the first variable to the exit code. Whatever happens, stdout gets one JSON document, or nothing when the verb has no result.</summary>
+/// <param name="environment">The world.</param>
+internal sealed class Plugin(CniEnvironment environment)
+{
+    private static readonly JsonWriterOptions Readable = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }; // no HTML here: quotes may look like quotes
+
+    private string cniVersion = CniVersion.Latest;
+
+    /// <summary>Does what CNI_COMMAND says.</summary>
+    /// <returns>The exit code.</returns>
+    public int Run()
+    {
+        if (environment.Variable("CNI_COMMAND") is not { Length: > 0 } command)
+        {
+            environment.Stderr.Write(Encoding.UTF8.GetBytes(CniVersion.About));
+            return 0;
+        }
+
+        try
+        {
+            if (command == "VERSION")
+                Print(WriteVersion);
+            else
+                Call(command);
+            return 0;
+        }
+        catch (CniException error)
+        {
+            Print(json => error.Write(json, cniVersion));
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            Print(json => new CniException(CniErrorCode.Io, error.Message).Write(json, cniVersion));
+        }
+        catch (Exception error)
+        {
+            // the runtime understands a document, not a stack: even our own mistakes have to reach it as one
+            Print(json => new CniException(CniErrorCode.Internal, $"overlay-cni failed: {error.Message}", error.ToString()).Write(json, cniVersion));
+        }
+
+        return 1;
+    }
+
+    private void Call(string command)
+    {
+        var variables = CniVariables.Read(command, environment.Variable);
+        var configuration = NetworkConfiguration.Read(environment.Stdin);
+        CniVersion.Require(configuration.CniVersion, command);
+        cniVersion = configuration.CniVersion;
+        configuration.Check();
+        var verbs = new Verbs(environment, variables, configuration);
+        switch (command)
+        {
+            case "ADD":
+                Print(verbs.Add().Write);
+                break;
+            case "DEL":
+                verbs.Del();
+                break;
+            case "CHECK":
+                verbs.Check();
+                break;
+            case "GC":
+                verbs.Gc();
+                break;
+            default:
+                verbs.Status();
+                break;
+        }
+    }
+
+    // In one write, so that nobody can read half of it.
+    private void Print(Action<Utf8JsonWriter> document)
+    {
+        var buffer = new ArrayBufferWriter<byte>(1024);
+        using (var json = new Utf8JsonWriter(buffer, Readable))
+            document(json);
+        buffer.Write("\n"u8);
+        environment.Stdout.Write(buffer.WrittenSpan);
+        environment.Stdout.Flush();
+    }
+
+    private static void WriteVersion(Utf8JsonWriter json)
+    {
+        json.WriteStartObject();
+        json.WriteString("cniVersion", CniVersion.Latest);
+        json.WriteStartArray("supportedVersions");
+        foreach (var version in CniVersion.Supported)
+            json.WriteStringValue(version);
+        json.WriteEndArray();
+        json.WriteEndObject();
+    }
+}

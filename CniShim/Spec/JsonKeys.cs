@@ -1,0 +1,47 @@
+using System.Text.Json;
+using Overlay.CniShim.Protocol;
+
+namespace Overlay.CniShim.Spec;
+
+/// <summary>Reads JSON as the runtimes expect it of Go: keys in any case (containerd sends PascalCase), the last of equals wins, null is absent, unknown keys are nobody's business.</summary>
+internal static class JsonKeys
+{
+    /// <summary>The value of <paramref name="key"/>; null when absent, or when this is no object.</summary>
+    public static JsonElement? Find(this JsonElement element, string key)
+    {
+        JsonElement? found = null;
+        if (element.ValueKind == JsonValueKind.Object)
+        {
+            foreach (var property in element.EnumerateObject())
+            {
+                if (property.Name.Equals(key, StringComparison.OrdinalIgnoreCase))
+                    found = property.Value;
+            }
+        }
+
+        return found is { ValueKind: JsonValueKind.Null } ? null : found;
+    }
+
+    /// <summary>The text at <paramref name="key"/>; empty when absent.</summary>
+    /// <exception cref="CniException">With code 6: it is no text.</exception>
+    public static string Text(this JsonElement element, string key) => element.Find(key) is { } value ? value.AsText(key) : "";
+
+    /// <summary>The list at <paramref name="key"/>; empty when absent.</summary>
+    /// <exception cref="CniException">With code 6: it is no list.</exception>
+    public static IReadOnlyList<JsonElement> List(this JsonElement element, string key) => element.Find(key) switch
+    {
+        null => [],
+        { ValueKind: JsonValueKind.Array } list => [.. list.EnumerateArray()],
+        { } other => throw Wrong(key, "a list", other),
+    };
+
+    /// <summary>The texts of the list at <paramref name="key"/>; empty when absent.</summary>
+    /// <exception cref="CniException">With code 6: it is no list of texts.</exception>
+    public static IReadOnlyList<string> Texts(this JsonElement element, string key) => [.. element.List(key).Select(item => item.AsText(key))];
+
+    private static string AsText(this JsonElement element, string what) =>
+        element.ValueKind == JsonValueKind.String ? element.GetString()! : throw Wrong(what, "a string", element);
+
+    private static CniException Wrong(string key, string wanted, JsonElement found) =>
+        new(CniErrorCode.Decoding, $"error unmarshall network config: \"{key}\" has to be {wanted}, not {found.ValueKind}");
+}

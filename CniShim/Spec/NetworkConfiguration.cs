@@ -1,0 +1,117 @@
+using System.Text.Json;
+using Overlay.CniShim.Protocol;
+
+namespace Overlay.CniShim.Spec;
+
+/// <summary>What comes on stdin: the plugin's object of the network configuration list, completed by the runtime.</summary>
+internal sealed record NetworkConfiguration
+{
+    private const int MaxLength = 1 << 24;
+
+    /// <summary>The bytes as they came, for a delegated plugin.</summary>
+    public required ReadOnlyMemory<byte> Stdin { get; init; }
+
+    /// <summary>cniVersion; the result is printed in it.</summary>
+    public required string CniVersion { get; init; }
+
+    /// <summary>name of the network; safe as a folder's name.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>socket: the agent's.</summary>
+    public required string Socket { get; init; }
+
+    /// <summary>ipam; an empty object when absent.</summary>
+    public required JsonElement Ipam { get; init; }
+
+    /// <summary>args.cni; an empty object when absent.</summary>
+    public required JsonElement Args { get; init; }
+
+    /// <summary>runtimeConfig; an empty object when absent.</summary>
+    public required JsonElement RuntimeConfig { get; init; }
+
+    /// <summary>dns.</summary>
+    public required JsonElement? Dns { get; init; }
+
+    /// <summary>prevResult.</summary>
+    public required JsonElement? PrevResult { get; init; }
+
+    /// <summary>cni.dev/valid-attachments, or the older cni.dev/attachments; null when neither key is there: then there is nothing to collect.</summary>
+    public required IReadOnlyList<Attachment>? ValidAttachments { get; init; }
+
+    /// <summary>Reads all of <paramref name="stdin"/>.</summary>
+    /// <exception cref="CniException">With code 5, 6 or 7.</exception>
+    public static NetworkConfiguration Read(Stream stdin)
+    {
+        var bytes = ReadAll(stdin);
+        JsonElement root;
+        try
+        {
+            root = JsonElement.Parse(bytes.Span);
+        }
+        catch (JsonException error)
+        {
+            throw new CniException(CniErrorCode.Decoding, $"error unmarshall network config: {error.Message}");
+        }
+
+        if (root.ValueKind != JsonValueKind.Object)
+            throw new CniException(CniErrorCode.Decoding, $"error unmarshall network config: an object is expected, not {root.ValueKind}");
+        var empty = JsonElement.Parse("{}"u8);
+        var valid = root.Find("cni.dev/valid-attachments") is null ? "cni.dev/attachments" : "cni.dev/valid-attachments";
+        return new()
+        {
+            Stdin = bytes,
+            CniVersion = root.Text("cniVersion") is { Length: > 0 } version ? version : Spec.CniVersion.Unstated,
+            Name = root.Text("name"),
+            Socket = root.Text("socket") is { Length: > 0 } socket ? socket : "/run/overlay/agent.sock",
+            Ipam = root.Find("ipam") ?? empty,
+            Args = root.Find("args")?.Find("cni") ?? empty,
+            RuntimeConfig = root.Find("runtimeConfig") ?? empty,
+            Dns = root.Find("dns"),
+            PrevResult = root.Find("prevResult"),
+            ValidAttachments = root.Find(valid) is null
+                ? null
+                : [.. root.List(valid).Select(item => new Attachment(item.Text("containerID"), item.Text("ifname")))],
+        };
+    }
+
+    /// <summary>Refuses a name that is missing or cannot be a folder's, and what would be passed over in silence otherwise.</summary>
+    /// <exception cref="CniException">With code 7 or 2.</exception>
+    public void Check()
+    {
+        if (Name.Length == 0)
+            throw new CniException(CniErrorCode.InvalidConfiguration, "missing network name");
+        if (!CniVariables.IsIdentifier(Name))
+            throw new CniException(CniErrorCode.InvalidConfiguration, "invalid characters found in network name", Name);
+        foreach (var capability in (string[])["portMappings", "bandwidth", "mac"])
+        {
+            if (RuntimeConfig.Find(capability) is { } asked && !(asked.ValueKind == JsonValueKind.Array && asked.GetArrayLength() == 0))
+            {
+                throw new CniException(CniErrorCode.UnsupportedField,
+                    $"runtimeConfig.{capability} is not supported by overlay-cni: take it out of its capabilities, and chain the plugin that does it (portmap, bandwidth, tuning)");
+            }
+        }
+    }
+
+    private static ReadOnlyMemory<byte> ReadAll(Stream stdin)
+    {
+        var buffer = new byte[8192];
+        var length = 0;
+        try
+        {
+            while (stdin.Read(buffer, length, buffer.Length - length) is > 0 and var read)
+            {
+                length += read;
+                if (length > MaxLength)
+                    throw new CniException(CniErrorCode.Decoding, $"error unmarshall network config: longer than {MaxLength} bytes");
+                if (length == buffer.Length)
+                    Array.Resize(ref buffer, 2 * length);
+            }
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new CniException(CniErrorCode.Io, $"error reading from stdin: {error.Message}");
+        }
+
+        return buffer.AsMemory(0, length);
+    }
+}

@@ -1,0 +1,251 @@
+extern alias shim;
+
+using System.Net.Sockets;
+using Overlay.CniShim.Protocol;
+using Overlay.Dataplane.Cni;
+using shim::Overlay.CniShim;
+
+namespace Overlay.Tests.CniShim;
+
+/// <summary>The plugin and the agent's real server, over a real socket.</summary>
+[FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
+public sealed class VerbsTests : IAsyncDisposable
+{
+    private readonly AgentFixture agent = new();
+    private readonly Deadlines hurry = new() { Add = TimeSpan.FromMilliseconds(200), Del = TimeSpan.FromMilliseconds(200), Status = TimeSpan.FromMilliseconds(200), AgentStart = TimeSpan.FromMilliseconds(100) };
+
+    private PluginCall Add => new() { Stdin = agent.Configuration() };
+
+    private PluginCall Del => Add with { Command = "DEL" };
+
+    public ValueTask DisposeAsync() => agent.DisposeAsync();
+
+    [Test]
+    public void ADD_tells_the_agent_all_about_the_pod()
+    {
+        agent.Start();
+        Add.With("CNI_ARGS", "K8S_POD_UID=u1;K8S_POD_NAME=web;IgnoreUnknown=1;K8S_POD_INFRA_CONTAINER_ID=c1;K8S_POD_NAMESPACE=shop").Run();
+        var request = agent.Asked.Single();
+        Assert.That(request with { Addresses = [], ValidAttachments = [] }, Is.EqualTo(new AgentRequest
+        {
+            Command = "ADD",
+            ContainerId = "c1",
+            Netns = PluginCall.SomeNetns,
+            IfName = "eth0",
+            Network = "n",
+            PodNamespace = "shop",
+            PodName = "web",
+            PodUid = "u1",
+            Addresses = [],
+            ValidAttachments = [],
+        }));
+        Assert.That(request.Addresses, Is.EqualTo(new IpamAddress[]
+        {
+            new() { Address = "10.42.1.2/24", Gateway = "10.42.1.1" },
+            new() { Address = "fd00:42:1::2/64", Gateway = "fd00:42:1::1" },
+        }));
+    }
+
+    [Test]
+    public void ADD_that_the_agent_refuses_gives_the_addresses_back()
+    {
+        agent.Start(_ => AgentError.Answer(100, "no", "because"));
+        Assert.That(Add.Run().Stdout, Is.EqualTo("""{"cniVersion":"1.1.0","code":100,"msg":"no","details":"because"}""" + "\n"));
+        Assert.That(agent.Reserved, Is.Empty);
+    }
+
+    [Test]
+    public void ADD_that_the_agent_does_not_answer_gives_the_addresses_back_in_time()
+    {
+        agent.Start(_ => null);
+        var outcome = (Add with { Deadlines = hurry }).Run();
+        Assert.That(outcome.Verdict, Is.EqualTo($"11 the agent at {agent.SocketPath} did not answer in time"));
+        Assert.That(agent.Reserved, Is.Empty);
+    }
+
+    [TestCase("{\n", 6, TestName = "An_answer_that_is_no_JSON")]
+    [TestCase("{}\n", 6, TestName = "An_answer_that_says_nothing")]
+    [TestCase("{\"wired\":", 11, TestName = "An_answer_that_breaks_off")]
+    [TestCase("", 11, TestName = "An_agent_that_hangs_up")]
+    public async Task A_bad_answer_gives_the_addresses_back(string answer, int code)
+    {
+        using var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        listener.Bind(new UnixDomainSocketEndPoint(agent.SocketPath));
+        listener.Listen();
+        var adding = Task.Run(Add.Run);
+        using (var plugin = await listener.AcceptAsync())
+        {
+            await plugin.ReceiveAsync(new byte[65536]);
+            await plugin.SendAsync(System.Text.Encoding.UTF8.GetBytes(answer));
+        }
+
+        Assert.That((await adding).Code, Is.EqualTo(code));
+        Assert.That(agent.Reserved, Is.Empty);
+    }
+
+    [Test]
+    public void ADD_without_an_agent_is_to_be_tried_again_later()
+    {
+        var outcome = (Add with { Deadlines = hurry }).Run();
+        Assert.That(outcome.Verdict, Does.StartWith($"11 no agent listens at {agent.SocketPath}: "));
+        Assert.That(agent.Reserved, Is.Empty);
+    }
+
+    [Test]
+    public async Task ADD_waits_for_an_agent_that_is_just_starting()
+    {
+        var adding = Task.Run((Add with { Deadlines = new() }).Run);
+        while (agent.Reserved.Length < 2)
+            await Task.Yield(); // it has its addresses and so is about to connect
+        agent.Start();
+        Assert.That((await adding).Verdict, Is.EqualTo("0"));
+    }
+
+    [Test]
+    public void ADD_with_a_full_range_leaves_nothing_and_does_not_trouble_the_agent()
+    {
+        agent.Start();
+        var call = Add with { Stdin = agent.Configuration(ranges: """[[{"subnet":"fd00:42:1::/64"}],[{"subnet":"10.42.1.0/30"}]]""") };
+        Assert.That(call.Run().Verdict, Is.EqualTo("0"));
+        var outcome = call.With("CNI_CONTAINERID", "c2").Run();
+        Assert.That(outcome.Verdict, Is.EqualTo("100 failed to allocate for range 1: no IP addresses available in range set: 10.42.1.1-10.42.1.2"));
+        Assert.That(agent.Reserved, Is.EqualTo(new[] { "10.42.1.2", "fd00:42:1::2" }));
+        Assert.That(agent.Asked, Has.Count.EqualTo(1));
+    }
+
+    [Test]
+    public void A_second_ADD_of_an_attachment_is_refused_and_the_first_keeps_its_addresses()
+    {
+        agent.Start();
+        Add.Run();
+        Assert.That(Add.Run().Verdict, Is.EqualTo("999 failed to allocate for range 0: 10.42.1.2 has been allocated to c1, duplicate allocation is not allowed"));
+        Assert.That(agent.Reserved, Is.EqualTo(new[] { "10.42.1.2", "fd00:42:1::2" }));
+    }
+
+    [Test]
+    public void DEL_gives_back_and_may_come_twice_or_for_nothing()
+    {
+        agent.Start();
+        Add.Run();
+        foreach (var netns in new[] { PluginCall.SomeNetns, "", "/run/netns/gone" })
+        {
+            Assert.That(Del.With("CNI_NETNS", netns).With("CNI_ARGS", "what;FOO=1").Run(), Is.EqualTo(new PluginOutcome(0, "", "")));
+            Assert.That(agent.Reserved, Is.Empty);
+        }
+
+        Assert.That(agent.Asked.Select(request => request.Command), Is.EqualTo(new[] { "ADD", "DEL", "DEL", "DEL" }));
+    }
+
+    [Test]
+    public void DEL_does_not_hand_on_the_hosts_own_netns()
+    {
+        agent.Start();
+        (Del with { OwnNetns = PluginCall.SomeNetns }).Run();
+        Assert.That(agent.Asked.Single().Netns, Is.Empty);
+    }
+
+    [Test]
+    public void DEL_that_the_agent_refuses_keeps_the_addresses()
+    {
+        agent.Start(request => request.Command == "DEL" ? AgentError.Answer(5, "the kernel says no") : AgentFixture.Wire(request));
+        Add.Run();
+        Assert.That(Del.Run().Verdict, Is.EqualTo("5 the kernel says no"));
+        Assert.That(agent.Reserved, Has.Length.EqualTo(2));
+    }
+
+    [TestCase(true, TestName = "DEL_without_an_agent_waits_for_it_as_a_file")]
+    [TestCase(false, TestName = "DEL_that_the_agent_does_not_answer_waits_for_it_as_a_file")]
+    public async Task Queue(bool absent)
+    {
+        if (!absent)
+            agent.Start(_ => null);
+        Directory.CreateDirectory(agent.Addresses);
+        await File.WriteAllTextAsync(Path.Combine(agent.Addresses, "10.42.1.9"), "c1\r\neth0");
+        Assert.That((Del with { Deadlines = hurry }).Run(), Is.EqualTo(new PluginOutcome(0, "", "")));
+        Assert.That(agent.Reserved, Is.Empty);
+        var pending = new PendingDeletes(PendingDelete.FolderOf(agent.SocketPath)).Read(out var broken);
+        Assert.That(broken, Is.Empty);
+        Assert.That(pending.Select(delete => (delete.Command, delete.ContainerId, delete.IfName)), Is.EqualTo(new[] { ("DEL", "c1", "eth0") }));
+        Assert.That(Directory.GetFiles(PendingDelete.FolderOf(agent.SocketPath)), Has.Length.EqualTo(1));
+    }
+
+    [Test]
+    public void CHECK_asks_IPAM_and_the_agent()
+    {
+        agent.Start();
+        var result = Add.Run().Stdout;
+        var check = Add with { Command = "CHECK", Stdin = agent.Configuration(more: $",\"prevResult\":{result}") };
+        Assert.That(check.Run(), Is.EqualTo(new PluginOutcome(0, "", "")));
+        Assert.That(agent.Asked.Last().Addresses.Select(address => address.Address), Is.EqualTo(new[] { "10.42.1.2/32", "fd00:42:1::2/128" }));
+
+        File.Delete(Path.Combine(agent.Addresses, "fd00:42:1::2"));
+        Assert.That(check.Run().Verdict, Does.StartWith("101 fd00:42:1::2 is not reserved for container c1 interface eth0"));
+        File.Delete(Path.Combine(agent.Addresses, "10.42.1.2"));
+        Assert.That(check.Run().Verdict, Does.StartWith("101 Failed to find address added by container c1"));
+        Assert.That((check with { Stdin = agent.Configuration() }).Run().Verdict, Is.EqualTo("7 Required prevResult missing"));
+        Assert.That(check.With("CNI_IFNAME", "eth1").Run().Verdict, Is.EqualTo("101 prevResult has no interface eth1 in a sandbox"));
+    }
+
+    [Test]
+    public void CHECK_reports_what_the_agent_finds()
+    {
+        agent.Start(request => request.Command == "CHECK" ? AgentError.Answer(101, "eth0 is down") : AgentFixture.Wire(request));
+        var result = Add.Run().Stdout;
+        var check = Add with { Command = "CHECK", Stdin = agent.Configuration(more: $",\"prevResult\":{result}") };
+        Assert.That(check.Run().Verdict, Is.EqualTo("101 eth0 is down"));
+    }
+
+    [Test]
+    public void STATUS_is_50_until_the_agent_is_there()
+    {
+        var status = Add with { Command = "STATUS", Variables = new() { ["CNI_PATH"] = "/opt/cni/bin" } };
+        Assert.That(status.Run().Verdict, Does.StartWith("50 no agent listens at"));
+        agent.Start();
+        Assert.That(status.Run(), Is.EqualTo(new PluginOutcome(0, "", "")));
+    }
+
+    [Test]
+    public void STATUS_is_50_when_the_agent_hangs()
+    {
+        agent.Start(_ => null);
+        Assert.That((Add with { Command = "STATUS", Deadlines = hurry }).Run().Verdict, Is.EqualTo($"50 the agent at {agent.SocketPath} did not answer in time"));
+    }
+
+    [TestCase("cni.dev/valid-attachments")]
+    [TestCase("cni.dev/attachments")]
+    public void GC_keeps_what_is_listed_and_what_is_young(string key)
+    {
+        agent.Start();
+        Add.Run();
+        Add.With("CNI_CONTAINERID", "c2").Run();
+        var gc = Add with { Command = "GC", Stdin = agent.Configuration(more: $$""","{{key}}":[{"containerID":"c2","ifname":"eth0"}]""") };
+        Assert.That((gc with { GcGrace = TimeSpan.FromHours(1) }).Run(), Is.EqualTo(new PluginOutcome(0, "", "")));
+        Assert.That(agent.Reserved, Has.Length.EqualTo(4));
+        gc.Run();
+        Assert.That(agent.Reserved, Is.EqualTo(new[] { "10.42.1.3", "fd00:42:1::3" }));
+        Assert.That(agent.Asked.Last().ValidAttachments, Is.EqualTo(new[] { new Attachment("c2", "eth0") }));
+    }
+
+    [Test]
+    public void GC_frees_addresses_even_when_the_agent_is_away()
+    {
+        Directory.CreateDirectory(agent.Addresses);
+        File.WriteAllText(Path.Combine(agent.Addresses, "10.42.1.9"), "c1\r\neth0");
+        var gc = Add with { Command = "GC", Stdin = agent.Configuration(more: ",\"cni.dev/valid-attachments\":[]") };
+        Assert.That(gc.Run().Code, Is.EqualTo(11));
+        Assert.That(agent.Reserved, Is.Empty);
+    }
+
+    [Test]
+    public void Fifty_ADDs_at_once_get_fifty_addresses_of_each_family()
+    {
+        agent.Start();
+        Parallel.For(0, 50, new() { MaxDegreeOfParallelism = 50 }, number =>
+        {
+            var outcome = Add.With("CNI_CONTAINERID", $"c{number}").Run();
+            Assert.That(outcome.ExitCode, Is.Zero, outcome.Stdout);
+        });
+        Assert.That(agent.Reserved, Has.Length.EqualTo(100));
+        Assert.That(agent.Asked.SelectMany(request => request.Addresses).Select(address => address.Address).Distinct().Count(), Is.EqualTo(100));
+    }
+}
