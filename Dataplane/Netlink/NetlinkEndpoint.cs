@@ -81,9 +81,9 @@ internal sealed unsafe class NetlinkEndpoint : IDisposable
     /// One datagram, valid until the next call. EAGAIN: nothing there, or with <paramref name="wait"/> not within the timeout. ENOBUFS: the
     /// kernel had more for us than the receive buffer holds. EMSGSIZE: it was longer than the buffer here, which has grown now.
     /// </summary>
-    internal Errno Receive(bool wait, out ReadOnlySpan<byte> datagram)
+    internal Errno Receive(bool wait, out ReadOnlyMemory<byte> datagram)
     {
-        datagram = [];
+        datagram = default;
         while (true)
         {
             nint length;
@@ -102,7 +102,7 @@ internal sealed unsafe class NetlinkEndpoint : IDisposable
                 _buffer = new byte[length];
                 return Errno.EMSGSIZE;
             }
-            datagram = _buffer.AsSpan(0, (int)length);
+            datagram = _buffer.AsMemory(0, (int)length);
             return Errno.None;
         }
     }

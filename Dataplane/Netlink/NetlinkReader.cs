@@ -29,6 +29,17 @@ public readonly ref struct NetlinkMessage
 
     /// <summary>Everything after the header.</summary>
     public ReadOnlySpan<byte> Payload { get; }
+
+    /// <summary>The family's own header, such as <c>ifinfomsg</c> or <c>nfgenmsg</c>, with which the payload begins.</summary>
+    /// <param name="length">Its size in bytes, a multiple of 4.</param>
+    /// <exception cref="NetlinkFormatException">The message is shorter.</exception>
+    public ReadOnlySpan<byte> Header(int length) => Payload.Length >= length
+        ? Payload[..length]
+        : throw new NetlinkFormatException($"Message {Type} has {Payload.Length} bytes where a header of {length} was expected.");
+
+    /// <summary>The attributes behind a header of <paramref name="length"/> bytes.</summary>
+    /// <exception cref="NetlinkFormatException">The message is shorter.</exception>
+    public NetlinkAttributes AttributesAfter(int length) => new(Payload[Header(length).Length..]);
 }
 
 /// <summary>Walks the messages of a received buffer.</summary>

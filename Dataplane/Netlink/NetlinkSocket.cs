@@ -119,7 +119,7 @@ public sealed class NetlinkSocket : IDisposable
             }
             if (errno != Errno.None)
                 throw new NetlinkException(errno, operation);
-            foreach (var message in new NetlinkMessages(datagram))
+            foreach (var message in new NetlinkMessages(datagram.Span))
             {
                 if (message.Sequence != sequence)
                     continue;
@@ -160,7 +160,7 @@ public sealed class NetlinkSocket : IDisposable
             if (errno is not (Errno.None or Errno.ENOBUFS or Errno.EMSGSIZE))
                 throw new NetlinkException(errno, "netlink batch");
             overrun |= errno != Errno.None;
-            foreach (var message in new NetlinkMessages(received))
+            foreach (var message in new NetlinkMessages(received.Span))
             {
                 // Answers of an earlier, abandoned request have smaller numbers; unsigned distance survives the wrap.
                 if ((NlmsgType)message.Type != NlmsgType.NLMSG_ERROR || message.Sequence - first > int.MaxValue)

@@ -1,0 +1,182 @@
+namespace Overlay.Dataplane.Netlink.Route;
+
+/// <summary>IFF_*: <c>ifi_flags</c> (linux/if.h).</summary>
+[Flags]
+public enum Iff : uint
+{
+    None = 0,
+    IFF_UP = 0x1,
+    IFF_BROADCAST = 0x2,
+    IFF_DEBUG = 0x4,
+    IFF_LOOPBACK = 0x8,
+    IFF_POINTOPOINT = 0x10,
+    IFF_NOTRAILERS = 0x20,
+    IFF_RUNNING = 0x40,
+    IFF_NOARP = 0x80,
+    IFF_PROMISC = 0x100,
+    IFF_ALLMULTI = 0x200,
+    IFF_MASTER = 0x400,
+    IFF_SLAVE = 0x800,
+    IFF_MULTICAST = 0x1000,
+    IFF_PORTSEL = 0x2000,
+    IFF_AUTOMEDIA = 0x4000,
+    IFF_DYNAMIC = 0x8000,
+    IFF_LOWER_UP = 0x10000,
+    IFF_DORMANT = 0x20000,
+    IFF_ECHO = 0x40000,
+}
+
+/// <summary>IFLA_*: attributes of a link (linux/if_link.h).</summary>
+public enum IflaType : ushort
+{
+    IFLA_UNSPEC,
+    IFLA_ADDRESS,
+    IFLA_BROADCAST,
+    IFLA_IFNAME,
+    IFLA_MTU,
+    IFLA_LINK,
+    IFLA_QDISC,
+    IFLA_STATS,
+    IFLA_COST,
+    IFLA_PRIORITY,
+    IFLA_MASTER,
+    IFLA_WIRELESS,
+    IFLA_PROTINFO,
+    IFLA_TXQLEN,
+    IFLA_MAP,
+    IFLA_WEIGHT,
+    IFLA_OPERSTATE,
+    IFLA_LINKMODE,
+    IFLA_LINKINFO,
+    IFLA_NET_NS_PID,
+    IFLA_IFALIAS,
+    IFLA_NUM_VF,
+    IFLA_VFINFO_LIST,
+    IFLA_STATS64,
+    IFLA_VF_PORTS,
+    IFLA_PORT_SELF,
+    IFLA_AF_SPEC,
+    IFLA_GROUP,
+    IFLA_NET_NS_FD,
+    IFLA_EXT_MASK,
+    IFLA_PROMISCUITY,
+    IFLA_NUM_TX_QUEUES,
+    IFLA_NUM_RX_QUEUES,
+    IFLA_CARRIER,
+    IFLA_PHYS_PORT_ID,
+    IFLA_CARRIER_CHANGES,
+    IFLA_PHYS_SWITCH_ID,
+    IFLA_LINK_NETNSID,
+    IFLA_PHYS_PORT_NAME,
+    IFLA_PROTO_DOWN,
+    IFLA_GSO_MAX_SEGS,
+    IFLA_GSO_MAX_SIZE,
+    IFLA_PAD,
+    IFLA_XDP,
+    IFLA_EVENT,
+    IFLA_NEW_NETNSID,
+    IFLA_IF_NETNSID,
+    IFLA_TARGET_NETNSID,
+    IFLA_CARRIER_UP_COUNT,
+    IFLA_CARRIER_DOWN_COUNT,
+    IFLA_NEW_IFINDEX,
+    IFLA_MIN_MTU,
+    IFLA_MAX_MTU,
+    IFLA_PROP_LIST,
+    IFLA_ALT_IFNAME,
+    IFLA_PERM_ADDRESS,
+    IFLA_PROTO_DOWN_REASON,
+    IFLA_PARENT_DEV_NAME,
+    IFLA_PARENT_DEV_BUS_NAME,
+    IFLA_GRO_MAX_SIZE,
+    IFLA_TSO_MAX_SIZE,
+    IFLA_TSO_MAX_SEGS,
+    IFLA_ALLMULTI,
+}
+
+/// <summary>IFLA_INFO_*: attributes of IFLA_LINKINFO (linux/if_link.h).</summary>
+public enum IflaInfo : ushort
+{
+    IFLA_INFO_UNSPEC,
+    IFLA_INFO_KIND,
+    IFLA_INFO_DATA,
+    IFLA_INFO_XSTATS,
+    IFLA_INFO_SLAVE_KIND,
+    IFLA_INFO_SLAVE_DATA,
+}
+
+/// <summary>IFLA_VXLAN_*: IFLA_INFO_DATA of a vxlan link (linux/if_link.h).</summary>
+public enum IflaVxlan : ushort
+{
+    IFLA_VXLAN_UNSPEC,
+    IFLA_VXLAN_ID,
+    IFLA_VXLAN_GROUP,
+    IFLA_VXLAN_LINK,
+    IFLA_VXLAN_LOCAL,
+    IFLA_VXLAN_TTL,
+    IFLA_VXLAN_TOS,
+    IFLA_VXLAN_LEARNING,
+    IFLA_VXLAN_AGEING,
+    IFLA_VXLAN_LIMIT,
+    IFLA_VXLAN_PORT_RANGE,
+    IFLA_VXLAN_PROXY,
+    IFLA_VXLAN_RSC,
+    IFLA_VXLAN_L2MISS,
+    IFLA_VXLAN_L3MISS,
+    IFLA_VXLAN_PORT,
+    IFLA_VXLAN_GROUP6,
+    IFLA_VXLAN_LOCAL6,
+    IFLA_VXLAN_UDP_CSUM,
+    IFLA_VXLAN_UDP_ZERO_CSUM6_TX,
+    IFLA_VXLAN_UDP_ZERO_CSUM6_RX,
+    IFLA_VXLAN_REMCSUM_TX,
+    IFLA_VXLAN_REMCSUM_RX,
+    IFLA_VXLAN_GBP,
+    IFLA_VXLAN_REMCSUM_NOPARTIAL,
+    IFLA_VXLAN_COLLECT_METADATA,
+    IFLA_VXLAN_LABEL,
+    IFLA_VXLAN_GPE,
+    IFLA_VXLAN_TTL_INHERIT,
+    IFLA_VXLAN_DF,
+    IFLA_VXLAN_VNIFILTER,
+}
+
+/// <summary>VXLAN_DF_*: what the outer IPv4 header says about fragments, IFLA_VXLAN_DF (linux/if_link.h).</summary>
+public enum IflaVxlanDf : byte
+{
+    VXLAN_DF_UNSET,
+    VXLAN_DF_SET,
+    VXLAN_DF_INHERIT,
+    VXLAN_DF_MAX = 4,
+}
+
+/// <summary>VETH_INFO_*: IFLA_INFO_DATA of a veth link (linux/veth.h).</summary>
+public enum VethInfo : ushort
+{
+    VETH_INFO_UNSPEC,
+    VETH_INFO_PEER,
+}
+
+/// <summary>IFLA_INET6_*: attributes of AF_INET6 in IFLA_AF_SPEC (linux/if_link.h).</summary>
+public enum IflaInet6 : ushort
+{
+    IFLA_INET6_UNSPEC,
+    IFLA_INET6_FLAGS,
+    IFLA_INET6_CONF,
+    IFLA_INET6_STATS,
+    IFLA_INET6_MCAST,
+    IFLA_INET6_CACHEINFO,
+    IFLA_INET6_ICMP6STATS,
+    IFLA_INET6_TOKEN,
+    IFLA_INET6_ADDR_GEN_MODE,
+    IFLA_INET6_RA_MTU,
+}
+
+/// <summary>IN6_ADDR_GEN_MODE_*: how a link gets its link-local address (linux/if_link.h).</summary>
+public enum In6AddrGenMode : byte
+{
+    IN6_ADDR_GEN_MODE_EUI64,
+    IN6_ADDR_GEN_MODE_NONE,
+    IN6_ADDR_GEN_MODE_STABLE_PRIVACY,
+    IN6_ADDR_GEN_MODE_RANDOM,
+}
