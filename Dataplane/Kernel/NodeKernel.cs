@@ -1,0 +1,77 @@
+using Overlay.Dataplane.Desired;
+using Overlay.Dataplane.Netlink;
+using Overlay.Dataplane.Reconcile;
+
+namespace Overlay.Dataplane.Kernel;
+
+/// <summary>The kernel of one network namespace: its two netlink sockets and the tables over them.</summary>
+public sealed class NodeKernel : IDisposable
+{
+    private readonly NetlinkSocket _netfilter;
+    private readonly LinkTable _links;
+    private readonly AddressTable _addresses;
+    private readonly NeighborTable _neighbors;
+    private readonly FdbTable _fdb;
+    private readonly RouteTable _routes;
+
+    private NodeKernel(NetlinkSocket route, NetlinkSocket netfilter)
+    {
+        Route = route;
+        _netfilter = netfilter;
+        _links = new(route);
+        _addresses = new(route, _links);
+        _neighbors = new(route, _links);
+        _fdb = new(route, _links);
+        _routes = new(route, _links);
+        Routing = new(_links, _addresses, _neighbors, _fdb, _routes);
+        Nftables = new(netfilter);
+    }
+
+    /// <summary>Our nftables table.</summary>
+    public NftablesTable Nftables { get; }
+
+    /// <summary>Devices, addresses, neighbours, forwarding entries and routes.</summary>
+    public Reconciler Routing { get; }
+
+    /// <summary>The rtnetlink socket, for what is no row: interface pairs of pods.</summary>
+    internal NetlinkSocket Route { get; }
+
+    /// <summary>Devices.</summary>
+    public LinkTable Links => _links;
+
+    /// <summary>Opens the kernel of the calling thread's network namespace.</summary>
+    /// <exception cref="NetlinkException">No rights, or a kernel without netlink or nf_tables.</exception>
+    public static NodeKernel Open()
+    {
+        var route = NetlinkSocket.Open(NetlinkProtocol.NETLINK_ROUTE);
+        try
+        {
+            return new(route, NetlinkSocket.Open(NetlinkProtocol.NETLINK_NETFILTER));
+        }
+        catch
+        {
+            route.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Wants exactly these rows.</summary>
+    public void Want(NodeRows rows)
+    {
+        _links.Rows.WantExactly(rows.Links.ToDictionary(link => link.Name));
+        _addresses.Rows.WantExactly(rows.Addresses.ToDictionary(address => address, _ => default(Present)));
+        _neighbors.Rows.WantExactly(rows.Neighbors.ToDictionary(neighbor => neighbor.Key, neighbor => neighbor.LinkLayerAddress));
+        _fdb.Rows.WantExactly(rows.Fdb.ToDictionary(entry => entry.Key, entry => entry.Destination));
+        _routes.Rows.WantExactly(rows.Routes.ToDictionary(route => route.Destination));
+    }
+
+    /// <summary>Closes the sockets; nothing in the kernel changes.</summary>
+    public void Dispose()
+    {
+        Route.Dispose();
+        _netfilter.Dispose();
+    }
+}
+
+/// <summary>The value of rows that are all key.</summary>
+public readonly record struct Present;
