@@ -1,0 +1,180 @@
+using Overlay.CniShim.Protocol;
+using Overlay.Dataplane.Datastore.Directory;
+using Overlay.Dataplane.Desired;
+using Overlay.Dataplane.Kernel;
+using Overlay.Dataplane.Netlink;
+using Overlay.PolicyEngine.Model;
+using Serilog;
+using Attachment = Overlay.Dataplane.Desired.Attachment;
+
+namespace Overlay.Dataplane.Cni;
+
+/// <summary>
+/// What the agent does for each verb of the plugin: isolate, then wire, then answer. Every step of ADD that took effect is undone when a later one
+/// fails; the plugin gives the addresses back on its side, whatever happens here. Runs on the agent's loop.
+/// </summary>
+/// <param name="dataplane">The node.</param>
+/// <param name="wiring">Makes and removes interface pairs.</param>
+/// <param name="attachments">What is wired, across restarts.</param>
+/// <param name="statuses">Where other nodes read pods' addresses; null when the datastore learns them itself.</param>
+/// <param name="log">Where events go.</param>
+internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, AttachmentFolder attachments, PodStatusFolder? statuses, ILogger log)
+{
+    /// <summary>Does what is asked and says how it went. Never throws for what the plugin sent or the kernel refused.</summary>
+    public AgentResponse Answer(AgentRequest request, CancellationToken clientGone)
+    {
+        var response = request.Command switch
+        {
+            "ADD" when clientGone.IsCancellationRequested => AgentError.Answer(CniErrorCode.TryAgainLater, "The plugin hung up before its turn came."),
+            "ADD" => Add(request),
+            "DEL" => Delete(new AttachmentKey(request.ContainerId, request.IfName)),
+            "CHECK" => Check(request),
+            "STATUS" => Status(),
+            _ => AgentError.Answer(CniErrorCode.InvalidEnvironment, $"unknown CNI_COMMAND: {request.Command}"),
+        };
+        if (response.Error is { } error)
+            Log.CniRefused(log, request.Command, request.ContainerId, error.Msg);
+        return response;
+    }
+
+    private AgentResponse Add(AgentRequest request)
+    {
+        if (Read(request, out var attachment) is { } refused)
+            return refused;
+
+        var undo = new Stack<Action>();
+        try
+        {
+            attachments.Write(attachment);
+            undo.Push(() => attachments.Delete(attachment.Key));
+            undo.Push(() => Publish(attachment.Pod));
+            dataplane.Attach(attachment);
+            undo.Push(() => Forget(attachment.Key));
+            dataplane.CommitPolicy();
+            undo.Push(() => wiring.Unwire(attachment.HostInterface));
+            wiring.Wire(attachment, dataplane.Mtu);
+            wiring.Route(attachment);
+            Publish(attachment.Pod);
+        }
+        catch (Exception e) when (e is NetlinkException or NftablesException or NetnsException or IOException or UnauthorizedAccessException)
+        {
+            Undo(undo);
+            return AgentError.Answer(CniErrorCode.Io, $"pod {attachment.Pod} could not be wired: {e.Message}");
+        }
+
+        Log.PodWired(log, attachment.Pod.ToString(), string.Join(' ', attachment.Addresses), attachment.HostInterface);
+        return Wired(attachment);
+    }
+
+    private AgentResponse Delete(AttachmentKey key)
+    {
+        var attachment = dataplane.Store.Attachment(key);
+        var device = attachment?.HostInterface ?? Ownership.PodInterface(key.ContainerId, key.IfName);
+        try
+        {
+            wiring.Unwire(device);
+            attachments.Delete(key);
+            if (attachment is null)
+                return AgentResponse.Done;
+            Forget(key);
+            Publish(attachment.Pod);
+        }
+        catch (Exception e) when (e is NetlinkException or IOException or UnauthorizedAccessException)
+        {
+            return AgentError.Answer(CniErrorCode.Io, $"interface {device} of container {key.ContainerId} could not be removed: {e.Message}");
+        }
+
+        Log.PodUnwired(log, attachment.Pod.ToString(), device);
+        return AgentResponse.Done;
+    }
+
+    private AgentResponse Check(AgentRequest request)
+    {
+        if (dataplane.Store.Attachment(new(request.ContainerId, request.IfName)) is not { } attachment)
+            return AgentError.Answer(CniErrorCode.CheckFailed, $"container {request.ContainerId} has no interface {request.IfName} that this agent wired");
+        try
+        {
+            var damage = wiring.Check(attachment, dataplane.Mtu);
+            return damage.Count == 0
+                ? AgentResponse.Done
+                : AgentError.Answer(CniErrorCode.CheckFailed, $"interface {request.IfName} of pod {attachment.Pod} is damaged: {string.Join("; ", damage)}");
+        }
+        catch (Exception e) when (e is NetlinkException or NetnsException)
+        {
+            return AgentError.Answer(CniErrorCode.CheckFailed, $"interface {request.IfName} of pod {attachment.Pod} cannot be checked: {e.Message}");
+        }
+    }
+
+    private AgentResponse Status() => dataplane.PodCidrs.Count > 0
+        ? AgentResponse.Done
+        : AgentError.Answer(CniErrorCode.NotAvailable, "this node has no podCIDRs yet: its Node object is missing or has none, and podCIDRs is not configured");
+
+    // One clear refusal before anything is touched, or the attachment to be.
+    private AgentResponse? Read(AgentRequest request, out Attachment attachment)
+    {
+        var addresses = new List<InetAddress>();
+        attachment = new(
+            request.ContainerId,
+            request.IfName,
+            request.PodName.Length > 0 ? new(request.PodNamespace, request.PodName) : new("", request.ContainerId),
+            request.PodUid,
+            request.Netns,
+            Ownership.PodInterface(request.ContainerId, request.IfName),
+            Ownership.PodMac(request.ContainerId, request.IfName),
+            [],
+            request.Network);
+        if (dataplane.Store.Attachment(attachment.Key) is not null)
+            return AgentError.Answer(CniErrorCode.Io, $"container {request.ContainerId} already has interface {request.IfName}; DEL it before another ADD");
+        foreach (var text in request.Addresses.Select(address => address.Address))
+        {
+            if (!Cidr.TryParse(text, out var address))
+                return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"IPAM gave '{text}', which is no address with a prefix length");
+            if (addresses.Any(other => other.Family == address.Family))
+                return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"IPAM gave two addresses of one family ({text} is the second); a pod has at most one of each");
+            if (dataplane.Store.Attachments.FirstOrDefault(other => other.Addresses.Contains(address.Address)) is { } holder)
+                return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"IPAM gave {address.Address}, which pod {holder.Pod} (container {holder.ContainerId}) still has; DEL that container, or look for a second IPAM on this range");
+            addresses.Add(address.Address);
+        }
+
+        if (addresses.Count == 0)
+            return AgentError.Answer(CniErrorCode.InvalidConfiguration, "IPAM gave no address");
+        attachment = attachment with { Addresses = addresses.ToEquatableArray() };
+        return null;
+    }
+
+    private AgentResponse Wired(Attachment attachment) => new()
+    {
+        Wired = new()
+        {
+            HostInterface = attachment.HostInterface,
+            HostMac = Ownership.HostMac.ToString(),
+            PodMac = attachment.PodMac.ToString(),
+            Mtu = dataplane.Mtu,
+            Gateways = attachment.Addresses.Select(address => Ownership.Gateway(address.Family).ToString()).ToList(),
+        },
+    };
+
+    private void Publish(NamespacedName pod) => statuses?.Publish(pod, dataplane.Store.AttachmentsOf(pod));
+
+    // The interface is gone or was never there; what the commit cannot remove now, the next one will.
+    private void Forget(AttachmentKey key)
+    {
+        dataplane.Detach(key);
+        dataplane.Commit();
+    }
+
+    private void Undo(Stack<Action> steps)
+    {
+        while (steps.TryPop(out var step))
+        {
+            try
+            {
+                step();
+            }
+            catch (Exception e) when (e is NetlinkException or NftablesException or IOException or UnauthorizedAccessException)
+            {
+                Log.UndoFailed(log, e.Message);
+            }
+        }
+    }
+}

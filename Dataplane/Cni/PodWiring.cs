@@ -1,0 +1,171 @@
+using Overlay.Dataplane.Desired;
+using Overlay.Dataplane.Kernel;
+using Overlay.Dataplane.Netlink;
+using Overlay.Dataplane.Netlink.Route;
+using Overlay.PolicyEngine.Model;
+
+namespace Overlay.Dataplane.Cni;
+
+/// <summary>
+/// A pod's interface pair: the host's end carries the gateway, the pod's end is born in the pod's namespace with its addresses and a default route.
+/// The pod sees a /32 or /128 and one neighbour, the gateway; everything it sends is routed, so that every packet passes the forward hook.
+/// </summary>
+/// <param name="kernel">The node's kernel.</param>
+internal sealed class PodWiring(NodeKernel kernel)
+{
+    private const int Loopback = 1;
+    private static readonly Cidr HostLinkLocal = new(Ownership.GatewayIPv6, 64);
+
+    /// <summary>Makes the pair, up and with addresses and routes of the pod's side. The pod's policy must be in the kernel before.</summary>
+    /// <exception cref="NetnsException">There is no such namespace, or it is the node's own.</exception>
+    /// <exception cref="NetlinkException">The kernel refused. What was made is for the caller to undo by <see cref="Unwire"/>.</exception>
+    /// <exception cref="IOException">IPv6 is switched off in the pod's namespace and cannot be switched on.</exception>
+    public void Wire(Attachment attachment, int mtu)
+    {
+        using var netns = Netns.OpenForeign(attachment.NetnsPath);
+        var host = Create(attachment, mtu, netns);
+        using (var writer = new NetlinkWriter())
+        {
+            var socket = kernel.Route;
+            LinkMessage.WriteSet(writer, socket.NextSequence(), new() { Index = host, Alias = Alias(attachment), AddrGenMode = In6AddrGenMode.IN6_ADDR_GEN_MODE_NONE });
+            LinkMessage.WriteSet(writer, socket.NextSequence(), new() { Index = host, Up = true });
+            if (attachment.Addresses.Any(address => address.Family == Family.IPv6))
+                AddressMessage.WriteNew(writer, socket.NextSequence(), new() { Index = host, Prefix = HostLinkLocal, Flags = IfaF.IFA_F_NODAD, Scope = RtScope.RT_SCOPE_LINK });
+            socket.Request(writer, $"set up {attachment.HostInterface} of pod {attachment.Pod}");
+        }
+
+        netns.Run(() => SetUpInside(attachment));
+    }
+
+    /// <summary>Brings the host's routes and neighbours of a pod just wired into the kernel, with whatever else is pending there.</summary>
+    /// <exception cref="NetlinkException">One of this pod was refused.</exception>
+    public void Route(Attachment attachment)
+    {
+        foreach (var failure in kernel.Routing.Apply())
+        {
+            if (failure.Row.Contains($"dev {attachment.HostInterface}", StringComparison.Ordinal))
+                throw new IOException(failure.ToString());
+        }
+    }
+
+    /// <summary>Removes a pair by the name of its host's end; both ends and everything on them go with it. One that is not there is no failure.</summary>
+    /// <exception cref="NetlinkException">The kernel refused.</exception>
+    public void Unwire(string hostInterface)
+    {
+        if (LinkMessage.Get(kernel.Route, hostInterface) is { } link)
+        {
+            using var writer = new NetlinkWriter();
+            LinkMessage.WriteDelete(writer, kernel.Route.NextSequence(), link.Index);
+            if (kernel.Route.Batch(writer) is [{ Errno: not Errno.ENODEV } failure])
+                throw failure.ToException($"RTM_DELLINK {hostInterface}");
+        }
+
+        kernel.Links.Vanished(hostInterface);
+    }
+
+    /// <summary>What of the wiring is not as it was made; empty when all is well.</summary>
+    /// <exception cref="NetnsException">The namespace is gone.</exception>
+    /// <exception cref="NetlinkException">The kernel refused to tell.</exception>
+    public IReadOnlyList<string> Check(Attachment attachment, int mtu)
+    {
+        var damage = new List<string>();
+        if (LinkMessage.Get(kernel.Route, attachment.HostInterface) is not { } host)
+            return [$"the host has no interface {attachment.HostInterface}"];
+        if (!host.IsUp)
+            damage.Add($"{attachment.HostInterface} is down");
+        if (host.Mtu != mtu)
+            damage.Add($"{attachment.HostInterface} has MTU {host.Mtu}, not {mtu}");
+        foreach (var address in attachment.Addresses)
+        {
+            var destination = Cidr.Host(address);
+            if (!RouteMessage.Dump(kernel.Route, address.Family, (Rtprot)Ownership.RouteProtocol).Any(route => route.Destination == destination && route.OutputInterface == host.Index))
+                damage.Add($"the host has no route to {address} by {attachment.HostInterface}");
+        }
+
+        using var netns = Netns.OpenForeign(attachment.NetnsPath);
+        damage.AddRange(netns.Run(() => CheckInside(attachment)));
+        return damage;
+    }
+
+    private static string Alias(Attachment attachment)
+    {
+        // IFALIASZ is 256; the name is for people, the attachment file is the record.
+        var alias = $"{attachment.Pod} {attachment.ContainerId}";
+        return alias.Length <= 255 ? alias : alias[..255];
+    }
+
+    private int Create(Attachment attachment, int mtu, Netns netns)
+    {
+        var socket = kernel.Route;
+        var operation = $"RTM_NEWLINK {attachment.HostInterface} type veth peer {attachment.IfName} of pod {attachment.Pod}";
+        for (var last = false; ; last = true)
+        {
+            using var writer = new NetlinkWriter();
+            LinkMessage.WriteNewVeth(
+                writer,
+                socket.NextSequence(),
+                new() { Name = attachment.HostInterface, Address = Ownership.HostMac, Mtu = mtu },
+                new() { Name = attachment.IfName, Address = attachment.PodMac, Mtu = mtu, NetnsDescriptor = netns.Descriptor });
+            if (socket.Batch(writer) is not [var failure, ..])
+                break;
+
+            // The name derives from the container, so one that is there is what an ADD cut short left behind.
+            if (failure.Errno != Errno.EEXIST || last || LinkMessage.Get(socket, attachment.HostInterface) is null)
+                throw failure.Errno == Errno.EEXIST
+                    ? new NetlinkException(Errno.EEXIST, operation, $"the pod's namespace already has an interface {attachment.IfName}; remove it, or choose another CNI_IFNAME")
+                    : failure.ToException(operation);
+            Unwire(attachment.HostInterface);
+        }
+
+        var index = LinkMessage.Get(socket, attachment.HostInterface)?.Index ?? throw new NetlinkException(Errno.ENODEV, operation, "it was removed right after it was made");
+        kernel.Links.Appeared(attachment.HostInterface, index);
+        return index;
+    }
+
+    private static void SetUpInside(Attachment attachment)
+    {
+        using var socket = NetlinkSocket.Open(NetlinkProtocol.NETLINK_ROUTE);
+        var index = LinkMessage.Get(socket, attachment.IfName)?.Index ?? throw new NetlinkException(Errno.ENODEV, $"RTM_GETLINK {attachment.IfName}", "it was removed from the pod's namespace right after it was made");
+        if (attachment.Addresses.Any(address => address.Family == Family.IPv6))
+            Sysctl.Set($"ipv6/conf/{attachment.IfName}/disable_ipv6", 0);
+
+        using var writer = new NetlinkWriter();
+        LinkMessage.WriteSet(writer, socket.NextSequence(), new() { Index = Loopback, Up = true });
+        LinkMessage.WriteSet(writer, socket.NextSequence(), new() { Index = index, Up = true });
+        foreach (var address in attachment.Addresses)
+        {
+            var gateway = Ownership.Gateway(address.Family);
+            AddressMessage.WriteNew(writer, socket.NextSequence(), new() { Index = index, Prefix = Cidr.Host(address), Flags = address.Family == Family.IPv6 ? IfaF.IFA_F_NODAD : IfaF.None });
+            NeighborMessage.WriteReplace(writer, socket.NextSequence(), NeighborMessage.Permanent(index, gateway, Ownership.HostMac));
+            if (address.Family == Family.IPv4)
+                RouteMessage.WriteReplace(writer, socket.NextSequence(), new() { Destination = Cidr.Host(gateway), OutputInterface = index });
+            RouteMessage.WriteReplace(writer, socket.NextSequence(), new() { Destination = Everything(address.Family), Gateway = gateway, OutputInterface = index });
+        }
+
+        socket.Request(writer, $"set up {attachment.IfName} of pod {attachment.Pod}");
+    }
+
+    private static List<string> CheckInside(Attachment attachment)
+    {
+        using var socket = NetlinkSocket.Open(NetlinkProtocol.NETLINK_ROUTE);
+        if (LinkMessage.Get(socket, attachment.IfName) is not { } link)
+            return [$"the pod has no interface {attachment.IfName}"];
+        var damage = new List<string>();
+        if (!link.IsUp)
+            damage.Add($"{attachment.IfName} is down");
+        if (link.Address != attachment.PodMac)
+            damage.Add($"{attachment.IfName} has Ethernet address {link.Address}, not {attachment.PodMac}");
+        var addresses = AddressMessage.Dump(socket, link.Index);
+        foreach (var address in attachment.Addresses)
+        {
+            if (!addresses.Any(present => present.Prefix == Cidr.Host(address)))
+                damage.Add($"{attachment.IfName} lacks address {address}");
+            if (!RouteMessage.Dump(socket, address.Family).Any(route => route.Destination == Everything(address.Family) && route.OutputInterface == link.Index && route.Gateway == Ownership.Gateway(address.Family)))
+                damage.Add($"the pod has no default route by {Ownership.Gateway(address.Family)}");
+        }
+
+        return damage;
+    }
+
+    private static Cidr Everything(Family family) => new(new(family, 0), 0);
+}

@@ -1,0 +1,74 @@
+using Serilog;
+using Serilog.Events;
+
+namespace Overlay.Dataplane;
+
+/// <summary>Every line the agent logs, each with an id of its own that never changes: a quiet node writes none.</summary>
+internal static class Log
+{
+    public static void Started(ILogger log, string version, string node, string datastore) =>
+        Write(log, LogEventLevel.Information, 1, "overlay {Version} runs node {Node} from {Datastore}", version, node, datastore);
+
+    public static void Stopped(ILogger log) =>
+        Write(log, LogEventLevel.Information, 2, "stopped; the kernel goes on forwarding and enforcing as it is");
+
+    public static void SysctlChanged(ILogger log, string setting) =>
+        Write(log, LogEventLevel.Information, 3, "set {Sysctl}", setting);
+
+    public static void Serving(ILogger log, string conflist) =>
+        Write(log, LogEventLevel.Information, 4, "this node forwards and enforces; CNI configuration written to {File}", conflist);
+
+    public static void PodWired(ILogger log, string pod, string addresses, string device) =>
+        Write(log, LogEventLevel.Information, 10, "pod {Pod} wired with {Addresses} on {Device}", pod, addresses, device);
+
+    public static void PodUnwired(ILogger log, string pod, string device) =>
+        Write(log, LogEventLevel.Information, 11, "pod {Pod} unwired from {Device}", pod, device);
+
+    public static void CniRefused(ILogger log, string command, string container, string reason) =>
+        Write(log, LogEventLevel.Warning, 12, "CNI {Command} of {Container} refused: {Reason}", command, container, reason);
+
+    public static void AttachmentStale(ILogger log, string pod, string device) =>
+        Write(log, LogEventLevel.Information, 13, "pod {Pod} has no interface {Device} any more (a reboot?); forgotten", pod, device);
+
+    public static void AttachmentUnreadable(ILogger log, string reason) =>
+        Write(log, LogEventLevel.Error, 14, "attachment ignored: {Reason}", reason);
+
+    public static void UndoFailed(ILogger log, string reason) =>
+        Write(log, LogEventLevel.Error, 15, "a step of a failed ADD could not be undone: {Reason}", reason);
+
+    public static void PendingDeleteUnreadable(ILogger log, string reason) =>
+        Write(log, LogEventLevel.Error, 16, "a DEL that waited for the agent was unreadable and is dropped: {Reason}", reason);
+
+    public static void Rejected(ILogger log, string rejection) =>
+        Write(log, LogEventLevel.Error, 20, "rejected: {Rejection}", rejection);
+
+    public static void RejectionCleared(ILogger log, string source) =>
+        Write(log, LogEventLevel.Information, 21, "{Source} is understood again", source);
+
+    public static void Degraded(ILogger log, string reason) =>
+        Write(log, LogEventLevel.Warning, 30, "degraded: {Reason}", reason);
+
+    public static void Restored(ILogger log, string reason) =>
+        Write(log, LogEventLevel.Information, 31, "no longer degraded: {Reason}", reason);
+
+    public static void RowRefused(ILogger log, string row) =>
+        Write(log, LogEventLevel.Error, 32, "the kernel refused {Row}", row);
+
+    public static void RulesetRefused(ILogger log, string reason) =>
+        Write(log, LogEventLevel.Error, 33, "the kernel refused the ruleset: {Reason}; it keeps the last one", reason);
+
+    public static void Quarantined(ILogger log, string policy, string reason) =>
+        Write(log, LogEventLevel.Error, 34, "policy {Policy} is quarantined, its pods are isolated: {Reason}", policy, reason);
+
+    public static void DriftRepaired(ILogger log, string what) =>
+        Write(log, LogEventLevel.Warning, 35, "repaired what somebody else changed: {What}", what);
+
+    public static void Disagreement(ILogger log, string what) =>
+        Write(log, LogEventLevel.Error, 36, "the incremental ruleset differed from the one computed anew, which is now in force: {What}", what);
+
+    private static void Write(ILogger log, LogEventLevel level, int id, string template, params object[] values)
+    {
+        if (log.IsEnabled(level))
+            log.ForContext("EventId", id).Write(level, template, values);
+    }
+}

@@ -1,0 +1,173 @@
+using System.Threading.Channels;
+using Microsoft.Extensions.Hosting;
+using Overlay.CniShim.Protocol;
+using Overlay.Dataplane.Cni;
+using Overlay.Dataplane.Datastore.Directory;
+using Overlay.Dataplane.Desired;
+using Overlay.Dataplane.Kernel;
+using Overlay.Dataplane.Reconcile;
+using Overlay.Dataplane.Store;
+using Serilog;
+
+namespace Overlay.Dataplane;
+
+/// <summary>
+/// The one loop. It alone owns store, projections and tables; the datastore and the plugin's listener only write to its channels.
+/// A round takes what has come, answers the plugin, commits once, and waits; what the kernel refused is tried again after a back-off.
+/// </summary>
+internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log) : BackgroundService
+{
+    // A storm of changes is taken in slices, so that a waiting ADD never stands behind all of it.
+    private const int ChangesPerRound = 4096;
+
+    private readonly Channel<ClusterChange> _changes = Channel.CreateBounded<ClusterChange>(new BoundedChannelOptions(2 * ChangesPerRound) { SingleReader = true });
+    private readonly Channel<CniCall> _calls = Channel.CreateBounded<CniCall>(new BoundedChannelOptions(1024) { SingleReader = true });
+    private readonly Backoff _backoff = new(TimeSpan.FromMilliseconds(250), TimeSpan.FromSeconds(30));
+    private bool _serving;
+
+    /// <summary>Why the agent ended, or null when it was asked to.</summary>
+    public Exception? Failure { get; private set; }
+
+    /// <inheritdoc/>
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        await Task.Yield();
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken);
+        try
+        {
+            using var server = CniServer.Listen(configuration.Socket, _calls.Writer);
+            using var kernel = NodeKernel.Open();
+            foreach (var setting in Sysctl.EnableForwarding())
+                Log.SysctlChanged(log, setting);
+            var datastore = new DirectoryWatch(configuration.DatastoreDirectory!, _changes.Writer);
+            Task[] sources = [datastore.RunAsync(stop.Token), server.RunAsync(stop.Token)];
+            try
+            {
+                await RunAsync(kernel, sources, stop.Token);
+            }
+            finally
+            {
+                await stop.CancelAsync();
+                await Task.WhenAll(sources).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            Log.Stopped(log);
+        }
+        catch (Exception e)
+        {
+            // The host logs it and stops; the exit status is ours to give.
+            Failure = e;
+            throw;
+        }
+    }
+
+    private async Task RunAsync(NodeKernel kernel, Task[] sources, CancellationToken stop)
+    {
+        var folder = new AttachmentFolder(configuration.StateDir);
+        var dataplane = new NodeDataplane(configuration, kernel, log);
+        var wiring = new PodWiring(kernel);
+        var statuses = new PodStatusFolder(configuration.DatastoreDirectory!, configuration.NodeName);
+        var verbs = new CniVerbs(dataplane, wiring, folder, statuses, log);
+        Log.Started(log, Cli.Version.Text, configuration.NodeName, $"directory:{configuration.DatastoreDirectory}");
+        Recall(folder, dataplane, kernel);
+        statuses.PublishAll(dataplane.Store.Attachments);
+
+        var due = DateTime.UtcNow;
+        while (true)
+        {
+            var changed = TakeChanges(dataplane);
+            var first = dataplane.Store.IsSynced && !_serving;
+            if (dataplane.Store.IsSynced && (changed || first || DateTime.UtcNow >= due))
+                due = DateTime.UtcNow + Reconcile(dataplane, first || DateTime.UtcNow >= due);
+            if (first)
+                ReplayDeletes(verbs, configuration.Socket);
+            _serving |= first;
+            if (_serving)
+                TakeCalls(verbs);
+            await WaitAsync(sources, _serving ? due : DateTime.MaxValue, stop);
+        }
+    }
+
+    // Brings the kernel up to date; returns how long until it is to be looked at again.
+    private TimeSpan Reconcile(NodeDataplane dataplane, bool resync)
+    {
+        var complete = resync ? dataplane.Resync() : dataplane.Commit();
+        if (!complete)
+            return _backoff.Next();
+        _backoff.Reset();
+        if (dataplane.PodCidrs.Count > 0)
+        {
+            var path = Path.Combine(configuration.CniConfDir, configuration.CniConfName);
+            if (new Conflist(configuration.Socket, configuration.CniIpamDir, dataplane.PodCidrs).WriteTo(path))
+                Log.Serving(log, path);
+        }
+
+        return configuration.ResyncInterval;
+    }
+
+    private bool TakeChanges(NodeDataplane dataplane)
+    {
+        var taken = 0;
+        while (taken < ChangesPerRound && _changes.Reader.TryRead(out var change))
+        {
+            dataplane.Apply(change);
+            taken++;
+        }
+
+        return taken > 0;
+    }
+
+    private void TakeCalls(CniVerbs verbs)
+    {
+        while (_calls.Reader.TryRead(out var call))
+            call.Answer(verbs.Answer(call.Request, call.ClientGone));
+    }
+
+    private async Task WaitAsync(Task[] sources, DateTime due, CancellationToken stop)
+    {
+        using var wake = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        var changes = _changes.Reader.WaitToReadAsync(wake.Token).AsTask();
+        var calls = _serving ? _calls.Reader.WaitToReadAsync(wake.Token).AsTask() : Task.Delay(Timeout.Infinite, wake.Token);
+        var remaining = due == DateTime.MaxValue ? Timeout.InfiniteTimeSpan : TimeSpan.FromMilliseconds(Math.Max(0, (due - DateTime.UtcNow).TotalMilliseconds));
+        var timer = Task.Delay(remaining, wake.Token);
+        var ended = await Task.WhenAny([changes, calls, timer, .. sources]);
+        await wake.CancelAsync();
+        stop.ThrowIfCancellationRequested();
+        if (sources.Contains(ended))
+            await ended;
+    }
+
+    // What an earlier life of this agent wired: as long as the interface is there, the pod is.
+    private void Recall(AttachmentFolder folder, NodeDataplane dataplane, NodeKernel kernel)
+    {
+        var found = folder.ReadAll(out var unreadable);
+        foreach (var reason in unreadable)
+            Log.AttachmentUnreadable(log, reason);
+        foreach (var attachment in found)
+        {
+            if (kernel.Links.Devices.ContainsKey(attachment.HostInterface))
+            {
+                dataplane.Attach(attachment);
+                continue;
+            }
+
+            Log.AttachmentStale(log, attachment.Pod.ToString(), attachment.HostInterface);
+            folder.Delete(attachment.Key);
+        }
+    }
+
+    private void ReplayDeletes(CniVerbs verbs, string socket)
+    {
+        var pending = new PendingDeletes(PendingDelete.FolderOf(socket));
+        var requests = pending.Read(out var broken);
+        foreach (var reason in broken)
+            Log.PendingDeleteUnreadable(log, reason);
+        foreach (var request in requests)
+        {
+            if (verbs.Answer(request, CancellationToken.None).Error is null)
+                pending.Remove(request);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+using Overlay.Dataplane.Desired;
+using Overlay.Dataplane.Kernel;
+using Overlay.Dataplane.Store;
+using Overlay.PolicyEngine.Compile;
+using Overlay.PolicyEngine.Model;
+using Overlay.PolicyEngine.Nftables;
+using Serilog;
+
+namespace Overlay.Dataplane;
+
+/// <summary>
+/// One node from knowledge to kernel: store, projections and tables, joined. Not thread-safe: the agent's loop alone calls it.
+/// Changes only mark what is to be done; <see cref="Commit"/> does it, policy first, so that nothing is reachable before it is judged.
+/// </summary>
+/// <param name="configuration">The node's configuration.</param>
+/// <param name="kernel">The kernel of this network namespace.</param>
+/// <param name="log">Where events go.</param>
+internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKernel kernel, ILogger log)
+{
+    private readonly RulesetOptions _options = new(configuration.Masquerade, configuration.IsolateByDefault);
+    private readonly RulesetProjection _projection = new(new RulesetOptions(configuration.Masquerade, configuration.IsolateByDefault));
+    private PodNetwork _network = new([], []);
+    private EquatableArray<Degradation> _projected = [];
+    private bool _nodeStale = true;
+    private bool _rulesetStale = true;
+
+    /// <summary>What is known.</summary>
+    public ClusterStore Store { get; } = new();
+
+    /// <summary>This node's own object, or null while the datastore has none.</summary>
+    public Node? Node => Store.Nodes.FirstOrDefault(node => node.Name == configuration.NodeName);
+
+    /// <summary>This node's pod prefixes: configured ones, else the Node's.</summary>
+    public EquatableArray<Cidr> PodCidrs => configuration.PodCidrs.Count > 0 ? configuration.PodCidrs : Node?.PodCidrs ?? [];
+
+    /// <summary>MTU of pods' interfaces, bytes; 0 before the first commit.</summary>
+    public int Mtu { get; private set; }
+
+    /// <summary>What works less than it could.</summary>
+    public IReadOnlyList<Degradation> Degradations { get; private set; } = [];
+
+    /// <summary>Rows repaired since start because somebody else had changed them.</summary>
+    public int DriftRepaired { get; private set; }
+
+    /// <summary>Takes over a change of the datastore.</summary>
+    public void Apply(ClusterChange change)
+    {
+        if (change is ClusterChange.Rejected(var source, var rejections))
+            LogRejections(source, rejections);
+        Carry(Store.Apply(change));
+    }
+
+    /// <summary>Makes a pod local, isolated or open as policy says, from the next <see cref="Commit"/> on.</summary>
+    public void Attach(Attachment attachment) => Carry(Store.Attach(attachment));
+
+    /// <summary>The pod is no longer local.</summary>
+    public void Detach(AttachmentKey key) => Carry(Store.Detach(key));
+
+    /// <summary>Brings policy into the kernel: one transaction, all or nothing.</summary>
+    /// <exception cref="NftablesException">The kernel refused; it keeps the ruleset it had.</exception>
+    public void CommitPolicy()
+    {
+        if (_nodeStale)
+            Reproject();
+        if (_rulesetStale)
+        {
+            // The first commit, and the one after a failure: what the kernel holds is not known, so it is read and the difference repaired.
+            _projection.Take();
+            kernel.Nftables.Resync(_projection.Current);
+            _rulesetStale = false;
+            return;
+        }
+
+        var delta = _projection.Take();
+        if (delta.IsEmpty)
+            return;
+        _rulesetStale = true;
+        kernel.Nftables.Apply(delta);
+        _rulesetStale = false;
+    }
+
+    /// <summary>Brings everything pending into the kernel.</summary>
+    /// <returns>Whether nothing is left to do; otherwise the caller tries again later.</returns>
+    public bool Commit()
+    {
+        var complete = true;
+        var degradations = new List<Degradation>();
+        try
+        {
+            CommitPolicy();
+        }
+        catch (NftablesException refused)
+        {
+            Log.RulesetRefused(log, refused.Message);
+            degradations.Add(new("nftables", refused.Message));
+            complete = false;
+        }
+
+        foreach (var failure in kernel.Routing.Apply())
+        {
+            Log.RowRefused(log, failure.ToString());
+            degradations.Add(new(failure.Row, failure.Reason));
+            complete = false;
+        }
+
+        Report([.. _projected, .. degradations]);
+        return complete;
+    }
+
+    /// <summary>Reads the kernel anew, repairs what differs from the desired state, and checks the incremental ruleset against its referee.</summary>
+    /// <returns>As <see cref="Commit"/>.</returns>
+    public bool Resync()
+    {
+        _nodeStale = true;
+        Reproject();
+        var drift = new List<string>(kernel.Routing.Resync());
+        _projection.Take();
+        var wanted = _projection.Current;
+        var anew = RulesetProjection.FromScratch(Store.ToClusterState(_options, _network));
+        if (NftText.Print(wanted) is var text && NftText.Print(anew) is var referee && text != referee)
+            Log.Disagreement(log, FirstDifference(text, referee));
+        if (!_rulesetStale)
+            drift.AddRange(kernel.Nftables.Resync(anew));
+        DriftRepaired += drift.Count;
+        foreach (var row in drift)
+            Log.DriftRepaired(log, row);
+        return Commit();
+    }
+
+    private void Carry(IReadOnlyList<Consequence> consequences)
+    {
+        foreach (var consequence in consequences)
+        {
+            switch (consequence)
+            {
+                case Consequence.SetPod(var pod, var local):
+                    _projection.SetPod(pod, local);
+                    break;
+                case Consequence.RemovePod(var name):
+                    _projection.RemovePod(name);
+                    break;
+                case Consequence.SetNamespace(var ns):
+                    _projection.SetNamespace(ns);
+                    break;
+                case Consequence.RemoveNamespace(var name):
+                    _projection.RemoveNamespace(name);
+                    break;
+                case Consequence.SetPolicy(var policy):
+                    _projection.SetPolicy(policy);
+                    break;
+                case Consequence.RemovePolicy(var name):
+                    _projection.RemovePolicy(name);
+                    break;
+                case Consequence.ReprojectNode:
+                    _nodeStale = true;
+                    break;
+            }
+        }
+    }
+
+    // Nodes and attachments are few and change seldom: their rows are computed whole, and the delta tables find what differs.
+    private void Reproject()
+    {
+        var underlay = Underlay.Find(kernel, configuration.NodeAddress.Count > 0 ? configuration.NodeAddress : Node?.InternalIPs ?? []);
+        var projected = NodeProjection.Project(configuration.NodeName, Store.Nodes, configuration, Store.Attachments, underlay.Mtu);
+        kernel.Want(projected.Rows);
+        _network = projected.Network;
+        _projection.SetNetwork(_network);
+        _projected = [.. projected.Degradations, .. underlay.Degradations];
+        Mtu = projected.Mtu;
+        _nodeStale = false;
+    }
+
+    private void LogRejections(string source, EquatableArray<Rejection> rejections)
+    {
+        var known = Store.Rejections.Where(rejection => rejection.Source == source).ToHashSet();
+        foreach (var rejection in rejections.Where(rejection => !known.Contains(rejection)))
+            Log.Rejected(log, rejection.ToString());
+        if (known.Count > 0 && rejections.Count == 0)
+            Log.RejectionCleared(log, source);
+    }
+
+    private void Report(IReadOnlyList<Degradation> degradations)
+    {
+        foreach (var worse in degradations.Except(Degradations))
+            Log.Degraded(log, worse.ToString());
+        foreach (var better in Degradations.Except(degradations))
+            Log.Restored(log, better.ToString());
+        Degradations = degradations;
+    }
+
+    private static string FirstDifference(string left, string right)
+    {
+        var (a, b) = (left.Split('\n'), right.Split('\n'));
+        var line = a.Zip(b).TakeWhile(pair => pair.First == pair.Second).Count();
+        return $"line {line + 1}: '{a.ElementAtOrDefault(line)}' against '{b.ElementAtOrDefault(line)}'";
+    }
+}
