@@ -1,4 +1,7 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
 using Overlay.Dataplane.Desired;
+using Overlay.PolicyEngine.Model;
 
 namespace Overlay.Dataplane.Cni;
 
@@ -10,11 +13,101 @@ public sealed class AttachmentFolder(string stateDir)
 
     /// <summary>All attachments, sorted by file name.</summary>
     /// <param name="broken">One sentence for each file that cannot be read; such files are left alone.</param>
-    public IReadOnlyList<Attachment> ReadAll(out IReadOnlyList<string> broken) => throw new NotImplementedException(_folder);
+    public IReadOnlyList<Attachment> ReadAll(out IReadOnlyList<string> broken)
+    {
+        var attachments = new List<Attachment>();
+        var unreadable = new List<string>();
+        broken = unreadable;
+        if (!Directory.Exists(_folder))
+            return attachments;
+        foreach (var path in Directory.GetFiles(_folder, "*.json").Where(path => Path.GetFileName(path)[0] != '.').Order(StringComparer.Ordinal))
+        {
+            try
+            {
+                var file = JsonSerializer.Deserialize(File.ReadAllBytes(path), AttachmentJson.Default.AttachmentFile);
+                attachments.Add(file?.ToAttachment() ?? throw new JsonException("it holds null."));
+            }
+            catch (Exception e) when (e is JsonException or FormatException or IOException or UnauthorizedAccessException)
+            {
+                unreadable.Add($"{path}: not an attachment: {e.Message} Its pod is treated as not wired; delete the file and recreate the pod.");
+            }
+        }
+
+        return attachments;
+    }
 
     /// <summary>Writes or replaces one; whole or not at all.</summary>
-    public void Write(Attachment attachment) => throw new NotImplementedException();
+    /// <exception cref="IOException">It cannot be written.</exception>
+    /// <exception cref="UnauthorizedAccessException">It must not be written.</exception>
+    public void Write(Attachment attachment) =>
+        AtomicFile.Write(PathOf(attachment.Key), JsonSerializer.SerializeToUtf8Bytes(AttachmentFile.Of(attachment), AttachmentJson.Default.AttachmentFile));
 
     /// <summary>Removes one; not being there is fine.</summary>
-    public void Delete(AttachmentKey key) => throw new NotImplementedException();
+    public void Delete(AttachmentKey key)
+    {
+        if (Directory.Exists(_folder))
+            File.Delete(PathOf(key));
+    }
+
+    private string PathOf(AttachmentKey key)
+    {
+        var name = $"{key.ContainerId}-{key.IfName}.json";
+        return name.Contains('/', StringComparison.Ordinal)
+            ? throw new ArgumentException($"'{name}' is no file name: container ids and interface names hold no slash.", nameof(key))
+            : Path.Combine(_folder, name);
+    }
 }
+
+/// <summary>An <see cref="Attachment"/> as JSON has it.</summary>
+internal sealed record AttachmentFile
+{
+    public required string ContainerId { get; init; }
+
+    public required string IfName { get; init; }
+
+    public required string PodNamespace { get; init; }
+
+    public required string PodName { get; init; }
+
+    public string PodUid { get; init; } = "";
+
+    public string Netns { get; init; } = "";
+
+    public required string HostInterface { get; init; }
+
+    public required string PodMac { get; init; }
+
+    public required IReadOnlyList<string> Addresses { get; init; }
+
+    public string Network { get; init; } = "";
+
+    public static AttachmentFile Of(Attachment attachment) => new()
+    {
+        ContainerId = attachment.ContainerId,
+        IfName = attachment.IfName,
+        PodNamespace = attachment.Pod.Namespace,
+        PodName = attachment.Pod.Name,
+        PodUid = attachment.PodUid,
+        Netns = attachment.NetnsPath,
+        HostInterface = attachment.HostInterface,
+        PodMac = attachment.PodMac.ToString(),
+        Addresses = [.. attachment.Addresses.Select(address => address.ToString())],
+        Network = attachment.Network,
+    };
+
+    /// <exception cref="FormatException">An address cannot be read.</exception>
+    /// <exception cref="JsonException">A field is null or empty that must not be.</exception>
+    public Attachment ToAttachment()
+    {
+        if (string.IsNullOrEmpty(ContainerId) || string.IsNullOrEmpty(IfName) || string.IsNullOrEmpty(HostInterface) || PodNamespace is null || PodName is null || Addresses is null)
+            throw new JsonException("a field is empty that must not be.");
+        var octets = PodMac?.Split(':') ?? [];
+        var mac = octets.Length == 6 && octets.All(octet => octet.Length == 2) ? Convert.FromHexString(string.Concat(octets)) : throw new FormatException($"'{PodMac}' is no Ethernet address.");
+        return new(ContainerId, IfName, new(PodNamespace, PodName), PodUid ?? "", Netns ?? "", HostInterface, MacAddress.FromBytes(mac), Addresses.Select(InetAddress.Parse).ToEquatableArray(), Network ?? "");
+    }
+}
+
+/// <summary>Source-generated JSON, camelCase.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true)]
+[JsonSerializable(typeof(AttachmentFile))]
+internal sealed partial class AttachmentJson : JsonSerializerContext;

@@ -1,22 +1,159 @@
+using System.Security.Cryptography;
+using System.Text;
+using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Store;
+using Overlay.Dataplane.Yaml;
 using Overlay.PolicyEngine.Model;
 
 namespace Overlay.Dataplane.Datastore.Directory;
 
-/// <summary>What a file of manifests says.</summary>
-/// <param name="Objects">The objects understood, and the stand-ins for policies that were not, in order: the changes that set them.</param>
-/// <param name="Rejections">What could not be understood.</param>
-/// <param name="Skipped">Other kinds, one for each kind.</param>
-public sealed record ManifestFile(
-    EquatableArray<ClusterChange> Objects,
-    EquatableArray<Rejection> Rejections,
-    EquatableArray<ClusterChange.Skipped> Skipped);
-
-/// <summary>YAML or JSON manifests → model. Pure.</summary>
-public static class FromManifest
+/// <summary>
+/// YAML or JSON manifests → model. Pure. Checks what the API server would check before it stored the object.
+/// <para>
+/// An object that is wrong in any field is rejected as a whole, every problem of it reported. Of a rejected NetworkPolicy a stand-in remains: it isolates
+/// the pods that the policy selects (all of its namespace when even that cannot be read) in every direction it may have meant, and allows nothing.
+/// A ClusterNetworkPolicy is reported and not in force: this version does not know them.
+/// </para>
+/// </summary>
+public static partial class FromManifest
 {
+    private static readonly string[] Kinds = ["Node", "Namespace", "Pod", "NetworkPolicy", "ClusterNetworkPolicy"];
+
     /// <summary>Reads a file's text: any number of documents. Nothing in it throws: it becomes a <see cref="Rejection"/>.</summary>
     /// <param name="source">Name of the file, for rejections.</param>
     /// <param name="text">YAML or JSON.</param>
-    public static ManifestFile Read(string source, string text) => throw new NotImplementedException();
+    public static ManifestFile Read(string source, string text)
+    {
+        var reading = new Reading(source);
+        var isBroken = false;
+        foreach (var document in YamlText.Read(text))
+        {
+            if (document.Root is { } root)
+            {
+                ReadObject(root, reading, listKind: null);
+                continue;
+            }
+
+            isBroken = true;
+            reading.Rejections.Add(new(source, document.Line, "", default, "", document.Error!));
+        }
+
+        return new(reading.Found.ToEquatableArray(), reading.Rejections.ToEquatableArray(), reading.Skipped.Values.ToEquatableArray(), isBroken);
+    }
+
+    // listKind: null outside a list, else the kind that the list's own name gives its items, or empty.
+    private static void ReadObject(YamlNode node, Reading reading, string? listKind)
+    {
+        var problems = new List<FieldProblem>();
+        var root = new Fields(node, "", problems);
+        var kind = root.Text("kind") ?? listKind ?? "";
+        var apiVersion = root.Text("apiVersion") ?? (listKind is { Length: > 0 } ? DefaultVersion(listKind) : "");
+        if (listKind is null && kind.EndsWith("List", StringComparison.Ordinal) && root.Node("items") is YamlNode.Sequence items)
+        {
+            foreach (var item in items.Items)
+                ReadObject(item, reading, kind[..^"List".Length]);
+            return;
+        }
+
+        if (kind.Length == 0 && problems.Count == 0)
+            root.Reject("kind", "it is missing; every manifest needs apiVersion, kind and metadata.name.");
+        kind = Recognise(root, kind, apiVersion, problems);
+        var name = default(NamespacedName);
+        if (kind is "NetworkPolicy")
+            reading.Add(kind, name = ReadName(root, isNamespaced: true, problems), root.Line, ReadNetworkPolicy(root, name, reading.StandInName(name, root.Line), problems));
+        else if (kind is "ClusterNetworkPolicy")
+            root.Reject("", "ClusterNetworkPolicy is not in this version: it is not in force. Use NetworkPolicy objects.");
+        else if (kind is "Node" or "Namespace" or "Pod")
+            reading.AddWhole(kind, name = ReadName(root, kind is "Pod", problems), root.Line, ReadPlainObject(kind, root, name), problems);
+        else if (problems.Count == 0)
+            reading.Skip(root.Line, apiVersion.Length == 0 ? kind : $"{apiVersion} {kind}");
+        foreach (var problem in problems.Distinct())
+            reading.Rejections.Add(new(reading.Source, problem.Line, kind, name, problem.Field, problem.Reason));
+    }
+
+    // The kind that is meant, or one that is none of ours. What resembles one of ours is a mistake, not another kind.
+    private static string Recognise(Fields root, string kind, string apiVersion, List<FieldProblem> problems)
+    {
+        if (kind.Length == 0)
+            return kind;
+        var group = apiVersion.Split('/') is [var before, _] ? before : "";
+        if (!Kinds.Contains(kind))
+        {
+            if (group.Length > 0 && !Kinds.Any(known => GroupOf(DefaultVersion(known)) == group))
+                return kind;
+            if (Spelling.Nearest(kind, Kinds) is not { } meant)
+                return kind;
+            root.Reject("kind", $"there is no kind {kind}; is {meant} meant?");
+            return meant;
+        }
+
+        var expected = DefaultVersion(kind);
+        if (apiVersion == expected)
+            return kind;
+        if (group.Length > 0 && group != GroupOf(expected) && group != "extensions")
+            return $"{kind} of another group"; // such as another project's NetworkPolicy
+        if (problems.Count == 0 || apiVersion.Length > 0)
+            root.Reject("apiVersion", $"{(apiVersion.Length == 0 ? "it is missing" : $"there is no {apiVersion} {kind}")}; {expected} is expected.");
+        return kind;
+    }
+
+    private static string DefaultVersion(string kind) => kind switch
+    {
+        "NetworkPolicy" => "networking.k8s.io/v1",
+        "ClusterNetworkPolicy" => "policy.networking.k8s.io/v1alpha2",
+        _ => "v1",
+    };
+
+    private static string GroupOf(string apiVersion) => apiVersion.Split('/') is [var group, _] ? group : "";
+
+    private static NamespacedName ReadName(Fields root, bool isNamespaced, List<FieldProblem> problems)
+    {
+        var metadata = root.Object("metadata");
+        var before = problems.Count;
+        var name = metadata.Text("name") ?? "";
+        if (name.Length == 0 && problems.Count == before)
+            metadata.Reject("name", "it is missing; every object needs a name.");
+        else if (name.Length > 0 && !KubernetesName.IsSubdomain(name))
+            metadata.Reject("name", $"\"{name}\" is no name: up to 253 of a-z, 0-9, - and ., a letter or digit at both ends.");
+        if (!isNamespaced)
+            return new("", name);
+        var ns = metadata.Text("namespace") ?? "default";
+        if (!KubernetesName.IsLabel(ns))
+            metadata.Reject("namespace", $"\"{ns}\" is no namespace: up to 63 of a-z, 0-9 and -, a letter or digit at both ends.");
+        return new(ns, name);
+    }
+
+    private sealed class Reading(string source)
+    {
+        public string Source { get; } = source;
+
+        public List<ManifestObject> Found { get; } = [];
+
+        public List<Rejection> Rejections { get; } = [];
+
+        public Dictionary<string, ClusterChange.Skipped> Skipped { get; } = new(StringComparer.Ordinal);
+
+        public void Skip(int line, string kind) => Skipped.TryAdd(kind, new(Source, line, kind));
+
+        public void Add(string kind, NamespacedName name, int line, NetworkPolicy? policy)
+        {
+            if (policy is not null)
+                Found.Add(new(kind, name, line, new ClusterChange.PolicySet(policy)));
+        }
+
+        public void AddWhole(string kind, NamespacedName name, int line, ClusterChange change, List<FieldProblem> problems)
+        {
+            if (problems.Count == 0)
+                Found.Add(new(kind, name, line, change));
+        }
+
+        // Under which name a policy is isolated whose own cannot be used: safe in chain names, the same for the same text.
+        public NamespacedName StandInName(NamespacedName name, int line)
+        {
+            if (KubernetesName.IsSubdomain(name.Name))
+                return name;
+            var hash = SHA256.HashData(Encoding.UTF8.GetBytes($"{Source}\n{line}\n{name.Name}"));
+            return name with { Name = $"rejected-{Convert.ToHexStringLower(hash)[..8]}" };
+        }
+    }
 }
