@@ -78,5 +78,12 @@ public sealed class NetlinkMonitor : IDisposable
         }
     }
 
-    private static NetlinkException Lost() => new(Errno.ENOBUFS, "netlink notifications", "some were lost");
+    // Until the queue is empty the kernel goes on dropping without saying so again; after that, what is read anew stays true.
+    private NetlinkException Lost()
+    {
+        while (_endpoint.Receive(wait: false, out _) is Errno.None or Errno.ENOBUFS or Errno.EMSGSIZE)
+        {
+        }
+        return new(Errno.ENOBUFS, "netlink notifications", "some were lost");
+    }
 }

@@ -76,7 +76,7 @@ public enum IflaType : ushort
     IFLA_EVENT,
     IFLA_NEW_NETNSID,
     IFLA_IF_NETNSID,
-    IFLA_TARGET_NETNSID,
+    IFLA_TARGET_NETNSID = IFLA_IF_NETNSID,
     IFLA_CARRIER_UP_COUNT,
     IFLA_CARRIER_DOWN_COUNT,
     IFLA_NEW_IFINDEX,
@@ -147,7 +147,6 @@ public enum IflaVxlanDf : byte
     VXLAN_DF_UNSET,
     VXLAN_DF_SET,
     VXLAN_DF_INHERIT,
-    VXLAN_DF_MAX = 4,
 }
 
 /// <summary>VETH_INFO_*: IFLA_INFO_DATA of a veth link (linux/veth.h).</summary>

@@ -114,6 +114,15 @@ public class RtnetlinkReplyTests
 
     private static void ReadAnything(byte[] payload)
     {
+        try
+        {
+            foreach (var message in new NetlinkMessages(payload))
+                ReadOne(message, LinkMessage.Parse);
+        }
+        catch (NetlinkFormatException)
+        {
+            // As below.
+        }
         ReadOne(new NetlinkMessage(16, 0, 1, payload), LinkMessage.Parse);
         ReadOne(new NetlinkMessage(20, 0, 1, payload), AddressMessage.Parse);
         ReadOne(new NetlinkMessage(24, 0, 1, payload), RouteMessage.Parse);
