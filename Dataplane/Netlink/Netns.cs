@@ -138,6 +138,21 @@ public sealed class Netns : IDisposable
         }
     }
 
+    /// <summary>
+    /// Makes a new namespace without a name: nothing of it can be left behind, it ends with its last process, socket or descriptor. While this
+    /// object and this process live, others reach it by <see cref="Path"/>.
+    /// </summary>
+    /// <exception cref="NetnsException">The kernel refuses (EPERM: CAP_SYS_ADMIN is needed).</exception>
+    public static Netns Create()
+    {
+        var made = OnThreadOfItsOwn(() =>
+        {
+            Check(Libc.unshare(Libc.CLONE_NEWNET), "unshare(CLONE_NEWNET)");
+            return Open("/proc/thread-self/ns/net");
+        });
+        return new($"/proc/{Environment.ProcessId}/fd/{made.Descriptor}", made._handle, made.Identity);
+    }
+
     /// <summary>Takes the name away; the namespace itself ends with its last process, mount or open descriptor. Nothing there is success. Equivalent to: <c>ip netns delete NAME</c>.</summary>
     /// <exception cref="NetnsException">The kernel refuses.</exception>
     public static void Delete(string name)
