@@ -1,0 +1,248 @@
+extern alias shim;
+
+using System.Diagnostics;
+using shim::Overlay.CniShim;
+using shim::Overlay.CniShim.Ipam;
+using shim::Overlay.CniShim.Spec;
+
+namespace Overlay.Tests.CniShim;
+
+/// <summary>The files on disk, beside a real host-local where there is one.</summary>
+[FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
+public sealed class AllocationFolderTests : IAsyncDisposable
+{
+    private const string HostLocal = "/usr/lib/cni/host-local";
+
+    private readonly AgentFixture agent = new();
+
+    private PluginCall Add => new() { Stdin = agent.Configuration() };
+
+    // the same folder, ranges and network, for host-local
+    private string HostLocalConfiguration => agent.Configuration("1.0.0").Replace("\"ipam\":{", "\"ipam\":{\"type\":\"host-local\",");
+
+    public ValueTask DisposeAsync() => agent.DisposeAsync();
+
+    [Test]
+    public void Files_are_those_of_host_local()
+    {
+        agent.Start();
+        Add.Run();
+        var ours = Contents();
+        Assert.That(ours, Is.EqualTo(new Dictionary<string, string>
+        {
+            ["10.42.1.2"] = "c1\r\neth0",
+            ["fd00:42:1::2"] = "c1\r\neth0",
+            ["last_reserved_ip.0"] = "10.42.1.2",
+            ["last_reserved_ip.1"] = "fd00:42:1::2",
+            ["lock"] = "",
+        }));
+
+        RequireHostLocal();
+        Directory.Delete(agent.Addresses, recursive: true);
+        RunHostLocal("ADD", "c1");
+        Assert.That(Contents(), Is.EqualTo(ours));
+    }
+
+    [Test]
+    public void Both_see_what_the_other_has_given_away()
+    {
+        RequireHostLocal();
+        agent.Start();
+        Assert.That(Add.With("CNI_CONTAINERID", "c1").Run().Addresses, Is.EqualTo(new[] { "10.42.1.2/32", "fd00:42:1::2/128" }));
+        Assert.That(RunHostLocal("ADD", "c2"), Does.Contain("10.42.1.3/24").And.Contain("fd00:42:1::3/64"));
+        Assert.That(Add.With("CNI_CONTAINERID", "c3").Run().Addresses, Is.EqualTo(new[] { "10.42.1.4/32", "fd00:42:1::4/128" }));
+
+        Assert.That(Add.With("CNI_CONTAINERID", "c2").Run().Msg, Does.Contain("10.42.1.3 has been allocated to c2, duplicate allocation is not allowed"));
+        Assert.That(RunHostLocal("ADD", "c1", succeeds: false), Does.Contain("10.42.1.2 has been allocated to c1, duplicate allocation is not allowed"));
+
+        RunHostLocal("DEL", "c1");
+        RunHostLocal("DEL", "c3");
+        Assert.That((Add.With("CNI_CONTAINERID", "c2") with { Command = "DEL" }).Run().ExitCode, Is.Zero);
+        Assert.That(agent.Reserved, Is.Empty);
+    }
+
+    [Test]
+    public void The_lock_holds_a_host_local_off()
+    {
+        RequireHostLocal();
+        agent.Start();
+        var folder = AllocationFolder.Open(Configuration());
+        Process waiting;
+        using (folder.Lock(Deadline.In(TimeSpan.FromSeconds(10))))
+        {
+            waiting = StartHostLocal("ADD", "c1");
+            while (!File.ReadAllText("/proc/locks").Contains($"FLOCK  ADVISORY  WRITE {waiting.Id} ", StringComparison.Ordinal) && !waiting.HasExited)
+                Thread.Yield(); // "->" before it says that it waits
+            Assert.That(agent.Reserved, Is.Empty);
+        }
+
+        using (waiting)
+        {
+            waiting.WaitForExit();
+            Assert.That(waiting.ExitCode, Is.Zero);
+        }
+
+        Assert.That(agent.Reserved, Has.Length.EqualTo(2));
+    }
+
+    [Test]
+    public void A_lock_that_is_never_given_back_fails_the_call_in_time()
+    {
+        agent.Start();
+        using var held = AllocationFolder.Open(Configuration()).Lock(default);
+        var hurry = new Deadlines { Add = TimeSpan.FromMilliseconds(50), Del = TimeSpan.FromMilliseconds(50) };
+        Assert.That((Add with { Deadlines = hurry }).Run().Verdict, Does.StartWith($"11 {agent.Addresses}/lock is held by another process"));
+        Assert.That((Add with { Deadlines = hurry, Command = "DEL" }).Run().Code, Is.EqualTo(11));
+        Assert.That(agent.Reserved, Is.Empty);
+    }
+
+    [Test]
+    public void Ours_and_host_locals_at_the_same_time_never_give_an_address_twice()
+    {
+        RequireHostLocal();
+        agent.Start();
+        const int Each = 20;
+        var others = Enumerable.Range(0, Each).Select(number => StartHostLocal("ADD", $"theirs{number}")).ToArray();
+        var threads = Enumerable.Range(0, Each).Select(number => new Thread(() => Add.With("CNI_CONTAINERID", $"ours{number}").Run())).ToArray();
+        Array.ForEach(threads, thread => thread.Start());
+        Array.ForEach(threads, thread => thread.Join());
+        foreach (var other in others)
+        {
+            other.WaitForExit();
+            Assert.That(other.ExitCode, Is.Zero);
+            other.Dispose();
+        }
+
+        var owners = Contents().Where(file => file.Key != "lock" && !file.Key.StartsWith("last_", StringComparison.Ordinal)).GroupBy(file => file.Value).ToArray();
+        Assert.That(owners, Has.Length.EqualTo(2 * Each));
+        Assert.That(owners.Select(files => files.Count()), Is.All.EqualTo(2));
+    }
+
+    [Test]
+    public void Addresses_left_by_a_very_old_host_local_are_given_back()
+    {
+        agent.Start();
+        Put("10.42.1.7", "c1");
+        Put("10.42.1.8", "c1-other");
+        Put("10.42.1.9", "");
+        Assert.That((Add with { Command = "DEL" }).Run().ExitCode, Is.Zero);
+        Assert.That(agent.Reserved, Is.EqualTo(new[] { "10.42.1.8", "10.42.1.9" }));
+    }
+
+    [Test]
+    public void A_lost_or_broken_last_reserved_file_only_costs_the_round_robin()
+    {
+        agent.Start();
+        Add.Run();
+        File.Delete(Path.Combine(agent.Addresses, "last_reserved_ip.0"));
+        Put("last_reserved_ip.1", "nonsense");
+        Assert.That(Add.With("CNI_CONTAINERID", "c2").Run().Addresses, Is.EqualTo(new[] { "10.42.1.3/32", "fd00:42:1::3/128" }));
+    }
+
+    [TestCase("CNI_ARGS", "IP=10.42.1.50", "10.42.1.50/32 fd00:42:1::2/128")]
+    [TestCase("args", ",\"args\":{\"cni\":{\"ips\":[\"fd00:42:1::50/64\"]}}", "10.42.1.2/32 fd00:42:1::50/128")]
+    [TestCase("runtimeConfig", ",\"runtimeConfig\":{\"IPs\":[\"10.42.1.50/24\",\"fd00:42:1::50\"]}", "10.42.1.50/32 fd00:42:1::50/128")]
+    public void An_address_can_be_asked_for(string where, string what, string addresses)
+    {
+        agent.Start();
+        var call = where == "CNI_ARGS" ? Add.With("CNI_ARGS", what) : Add with { Stdin = agent.Configuration(more: what) };
+        Assert.That(string.Join(' ', call.Run().Addresses), Is.EqualTo(addresses));
+    }
+
+    [TestCase("IP=10.43.0.1", "7 requested address 10.43.0.1 is not in range set 10.42.1.1-10.42.1.254 or fd00:42:1::1-fd00:42:1:0:ffff:ffff:ffff:ffff")]
+    [TestCase("IP=10.42.1.60,10.42.1.61", "7 requested address 10.42.1.61 is not in range set 10.42.1.1-10.42.1.254 or fd00:42:1::1-fd00:42:1:0:ffff:ffff:ffff:ffff")]
+    [TestCase("IP=fd00:42:1::1", "7 failed to allocate for range 1: requested ip fd00:42:1::1 is subnet's gateway")]
+    [TestCase("IP=10.42.1.9", "100 failed to allocate for range 0: requested IP address 10.42.1.9 is not available in range set 10.42.1.1-10.42.1.254")]
+    [TestCase("IP=web", "7 requested address \"web\" is not an IP address")]
+    public void An_address_that_cannot_be_had_fails_the_call_and_leaves_nothing(string args, string verdict)
+    {
+        agent.Start();
+        Put("10.42.1.9", "other\r\neth0");
+        Assert.That(Add.With("CNI_ARGS", args).Run().Verdict, Is.EqualTo(verdict));
+        Assert.That(agent.Reserved, Is.EqualTo(new[] { "10.42.1.9" }));
+        Assert.That(agent.Asked, Is.Empty);
+    }
+
+    [Test]
+    public void A_folder_that_cannot_be_made_is_named()
+    {
+        File.WriteAllText(Path.Combine(agent.Folder, "networks"), "a file");
+        Assert.That(Add.Run().Verdict, Does.StartWith($"5 cannot make the folder of addresses {agent.Addresses} (ipam.dataDir): "));
+    }
+
+    [Test]
+    public void A_delegated_plugin_gives_and_takes_the_addresses()
+    {
+        RequireHostLocal();
+        agent.Start();
+        var call = Add with { Stdin = HostLocalConfiguration.Replace("\"n\"", "\"n\",\"args\":{\"cni\":{\"ips\":[\"10.42.1.40\"]}}") };
+        Assert.That(call.Run().Msg, Does.StartWith("the IPAM plugin \"host-local\" (ipam.type) is in none of CNI_PATH"));
+        call = call.With("CNI_PATH", $"/nowhere:{Path.GetDirectoryName(HostLocal)}");
+        Assert.That(call.Run().Addresses, Is.EqualTo(new[] { "10.42.1.40/32", "fd00:42:1::2/128" }));
+        Assert.That(agent.Reserved, Has.Length.EqualTo(2));
+        Assert.That(call.Run().Msg, Does.StartWith("host-local: ").And.Contains("10.42.1.40 is not available"));
+        Assert.That((call with { Command = "DEL" }).Run().Verdict, Is.EqualTo("0"));
+        Assert.That(agent.Reserved, Is.Empty);
+    }
+
+    [Test]
+    public void A_delegated_plugin_takes_its_addresses_back_when_the_agent_refuses()
+    {
+        RequireHostLocal();
+        agent.Start(_ => Overlay.CniShim.Protocol.AgentError.Answer(100, "no"));
+        Assert.That((Add with { Stdin = HostLocalConfiguration }).With("CNI_PATH", Path.GetDirectoryName(HostLocal)).Run().Verdict, Is.EqualTo("100 no"));
+        Assert.That(agent.Reserved, Is.Empty);
+    }
+
+    [Test]
+    public void A_delegated_plugin_that_hangs_is_ended()
+    {
+        var plugin = Path.Combine(agent.Folder, "sleeper");
+        File.WriteAllText(plugin, "#!/bin/sh\nexec sleep 1000\n");
+        if (!OperatingSystem.IsWindows())
+            File.SetUnixFileMode(plugin, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        var call = Add with { Stdin = agent.Configuration().Replace("\"ipam\":{", "\"ipam\":{\"type\":\"sleeper\","), Deadlines = new() { Add = TimeSpan.FromMilliseconds(100) } };
+        Assert.That(call.With("CNI_PATH", agent.Folder).Run().Verdict, Is.EqualTo("11 the IPAM plugin sleeper did not finish ADD in time and was ended"));
+    }
+
+    private static void RequireHostLocal()
+    {
+        if (!File.Exists(HostLocal))
+            Assert.Ignore($"{HostLocal} is not installed (Debian: containernetworking-plugins)");
+    }
+
+    private NetworkConfiguration Configuration()
+    {
+        using var stdin = new MemoryStream(System.Text.Encoding.UTF8.GetBytes(agent.Configuration()));
+        return NetworkConfiguration.Read(stdin);
+    }
+
+    private void Put(string file, string text)
+    {
+        Directory.CreateDirectory(agent.Addresses);
+        File.WriteAllText(Path.Combine(agent.Addresses, file), text);
+    }
+
+    private Dictionary<string, string> Contents() => Directory.GetFiles(agent.Addresses).ToDictionary(file => Path.GetFileName(file)!, File.ReadAllText);
+
+    private Process StartHostLocal(string command, string containerId)
+    {
+        var start = new ProcessStartInfo(HostLocal) { RedirectStandardInput = true, RedirectStandardOutput = true };
+        foreach (var (name, value) in Add.With("CNI_CONTAINERID", containerId).Variables)
+            start.Environment[name] = value;
+        start.Environment["CNI_COMMAND"] = command;
+        var process = Process.Start(start)!;
+        process.StandardInput.Write(HostLocalConfiguration);
+        process.StandardInput.Close();
+        return process;
+    }
+
+    private string RunHostLocal(string command, string containerId, bool succeeds = true)
+    {
+        using var process = StartHostLocal(command, containerId);
+        var stdout = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        Assert.That(process.ExitCode == 0, Is.EqualTo(succeeds), stdout);
+        return stdout;
+    }
+}
