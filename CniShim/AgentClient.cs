@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Net.Sockets;
 using System.Text.Json;
 using Overlay.CniShim.Protocol;
@@ -71,11 +70,7 @@ internal sealed class AgentClient(string socketPath)
 
     private static void Send(Socket socket, AgentRequest request, Deadline deadline)
     {
-        var line = new ArrayBufferWriter<byte>(1024);
-        using (var json = new Utf8JsonWriter(line))
-            JsonSerializer.Serialize(json, request, AgentJson.Default.AgentRequest);
-        line.Write("\n"u8);
-        for (var rest = line.WrittenSpan; rest.Length > 0;)
+        for (ReadOnlySpan<byte> rest = AgentLine.Of(request); rest.Length > 0;)
         {
             socket.SendTimeout = Milliseconds(deadline);
             rest = rest[socket.Send(rest)..];
@@ -105,7 +100,7 @@ internal sealed class AgentClient(string socketPath)
     {
         try
         {
-            return JsonSerializer.Deserialize(line, AgentJson.Default.AgentResponse) ?? AgentResponse.Done;
+            return AgentLine.ReadResponse(line);
         }
         catch (JsonException error)
         {

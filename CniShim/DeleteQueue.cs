@@ -1,4 +1,3 @@
-using System.Text.Json;
 using Overlay.CniShim.Protocol;
 
 namespace Overlay.CniShim;
@@ -17,7 +16,7 @@ internal sealed class DeleteQueue(string socketPath)
         var temporary = file + ".tmp";
         using (var stream = new FileStream(temporary, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0))
         {
-            stream.Write(JsonSerializer.SerializeToUtf8Bytes(delete, AgentJson.Default.AgentRequest));
+            stream.Write(AgentLine.Of(delete));
             stream.Flush(flushToDisk: true);
         }
 

@@ -37,6 +37,11 @@ internal sealed class Plugin(CniEnvironment environment)
         {
             Print(json => error.Write(json, cniVersion));
         }
+        catch (JsonException error)
+        {
+            // keys are looked at when they are needed: whoever stumbles over one, it was on stdin
+            Print(json => new CniException(CniErrorCode.Decoding, $"error unmarshall network config: {error.Message}").Write(json, cniVersion));
+        }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             Print(json => new CniException(CniErrorCode.Io, error.Message).Write(json, cniVersion));

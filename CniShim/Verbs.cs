@@ -109,8 +109,8 @@ internal sealed class Verbs
             throw new CniException(CniErrorCode.CheckFailed, $"prevResult has no interface {variables.IfName} in a sandbox");
         var previous = new IpamResult(
             [.. result.List("ips")
-                .Where(ip => ip.Find("interface") is not { } number || own.Contains(number.GetInt32()))
-                .Select(ip => new IpamAddress { Address = ip.Text("address"), Gateway = ip.Text("gateway") })],
+                .Where(ip => ip.Number("interface") is not { } number || own.Contains(number))
+                .Select(IpamAddress.Read)],
             Dns: null);
         ipam.Check(previous.Hosts, deadline);
         Ask(request with { Addresses = previous.Addresses }, CniErrorCode.TryAgainLater, deadline);

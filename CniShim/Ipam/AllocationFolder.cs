@@ -93,25 +93,8 @@ internal sealed class AllocationFolder
     /// <summary>The address that range set <paramref name="set"/> gave last; null when nobody knows.</summary>
     public InetAddress? LastReserved(int set) => InetAddress.TryParse(ReadText(LastReservedFile(set))?.Trim(), out var address) ? address : null;
 
-    /// <summary>Takes <paramref name="address"/> for <paramref name="owner"/>. The file appears with its content, or not at all: it is written beside and linked into place.</summary>
-    /// <returns>False when it is taken.</returns>
-    public bool Reserve(InetAddress address, Attachment owner, int set)
-    {
-        var temporary = InFolder($".{owner.ContainerId}@{owner.IfName}.tmp");
-        WriteText(temporary, $"{owner.ContainerId}\r\n{owner.IfName}");
-        try
-        {
-            if (Libc.link(temporary, FileOf(address)) != 0)
-                return Marshal.GetLastPInvokeError() == Libc.EEXIST ? false : throw Libc.Failure("link", FileOf(address));
-        }
-        finally
-        {
-            File.Delete(temporary);
-        }
-
-        WriteText(LastReservedFile(set), address.ToString());
-        return true;
-    }
+    /// <summary>Begins to take addresses for <paramref name="owner"/>.</summary>
+    public Claim ClaimFor(Attachment owner) => new(this, owner);
 
     /// <summary>Gives an address back; not being there is fine.</summary>
     public void Release(InetAddress address) => File.Delete(FileOf(address));
@@ -119,18 +102,25 @@ internal sealed class AllocationFolder
     /// <summary>When the address was taken.</summary>
     public DateTime TakenAt(InetAddress address) => File.GetLastWriteTimeUtc(FileOf(address));
 
+    /// <summary>Removes what an ADD that was killed left of its claim.</summary>
+    public void ForgetClaim(Attachment owner) => File.Delete(FileOfClaim(owner));
+
     private string InFolder(string name) => System.IO.Path.Combine(path, name);
 
     private string FileOf(InetAddress address) => InFolder(address.ToString());
+
+    private string FileOfClaim(Attachment owner) => InFolder($".{owner.ContainerId}@{owner.IfName}.tmp");
 
     private string LastReservedFile(int set) => InFolder(string.Create(CultureInfo.InvariantCulture, $"last_reserved_ip.{set}"));
 
     private static void WriteText(string file, string text)
     {
-        using var handle = Libc.open(file, Libc.O_WRONLY | Libc.O_CREAT | Libc.O_TRUNC | Libc.O_CLOEXEC, OwnerOnly);
+        using var handle = Libc.open(file, Libc.O_WRONLY | Libc.O_CREAT | Libc.O_CLOEXEC, OwnerOnly);
         if (handle.IsInvalid)
             throw Libc.Failure("open", file);
-        RandomAccess.Write(handle, Encoding.UTF8.GetBytes(text), fileOffset: 0);
+        var bytes = Encoding.UTF8.GetBytes(text);
+        RandomAccess.Write(handle, bytes, fileOffset: 0);
+        RandomAccess.SetLength(handle, bytes.Length); // not O_TRUNC: ext4 starts to write a file out at once that was cut to nothing (auto_da_alloc)
     }
 
     // open, read, close: the base library's way asks for locks and types as well, and there is a file for every pod of the node
@@ -142,5 +132,41 @@ internal sealed class AllocationFolder
         Span<byte> buffer = stackalloc byte[1024];
         var length = (int)Libc.read(handle, buffer, buffer.Length);
         return length < 0 ? throw Libc.Failure("read", file) : Encoding.UTF8.GetString(buffer[..length]);
+    }
+
+    /// <summary>Says whose the addresses are, in a file beside them that is then linked to each address's name:
+    /// so an address's file appears with its content or not at all, and it costs one file for all families.</summary>
+    public sealed class Claim : IDisposable
+    {
+        private readonly AllocationFolder folder;
+        private readonly string file;
+
+        internal Claim(AllocationFolder folder, Attachment owner)
+        {
+            this.folder = folder;
+            file = folder.FileOfClaim(owner);
+            try
+            {
+                WriteText(file, $"{owner.ContainerId}\r\n{owner.IfName}");
+            }
+            catch
+            {
+                File.Delete(file);
+                throw;
+            }
+        }
+
+        /// <summary>Takes an address, and notes it as the last one of range set <paramref name="set"/>.</summary>
+        /// <returns>False when it is taken already.</returns>
+        public bool Take(InetAddress address, int set)
+        {
+            if (Libc.link(file, folder.FileOf(address)) != 0)
+                return Marshal.GetLastPInvokeError() == Libc.EEXIST ? false : throw Libc.Failure("link", folder.FileOf(address));
+            WriteText(folder.LastReservedFile(set), address.ToString());
+            return true;
+        }
+
+        /// <inheritdoc/>
+        public void Dispose() => File.Delete(file);
     }
 }

@@ -25,13 +25,14 @@ internal sealed class BuiltInIpam(NetworkConfiguration configuration, CniVariabl
         var mine = reservations.Where(IsOwn).Select(reservation => reservation.Address).ToArray();
         var given = new List<InetAddress>();
         var addresses = new List<IpamAddress>();
+        using var claim = folder.ClaimFor(owner);
         try
         {
             for (var number = 0; number < sets.Count; number++)
             {
                 var wish = asked.Find(address => sets[number].RangeOf(address) is not null);
                 asked.Remove(wish);
-                var address = wish == default ? Next(folder, sets[number], number, taken, mine) : Asked(folder, sets[number], number, wish);
+                var address = wish == default ? Next(folder, claim, sets[number], number, taken, mine) : Asked(claim, sets[number], number, wish);
                 given.Add(address);
                 var range = sets[number].RangeOf(address)!;
                 addresses.Add(new() { Address = new Cidr(address, range.Subnet.PrefixLength).ToString(), Gateway = range.Gateway.ToString() });
@@ -64,6 +65,7 @@ internal sealed class BuiltInIpam(NetworkConfiguration configuration, CniVariabl
         using var locked = folder.Lock(deadline);
         foreach (var reservation in Own(folder))
             folder.Release(reservation.Address);
+        folder.ForgetClaim(owner);
     }
 
     /// <inheritdoc/>
@@ -111,7 +113,7 @@ internal sealed class BuiltInIpam(NetworkConfiguration configuration, CniVariabl
         return own.Length > 0 ? own : [.. reservations.Where(reservation => reservation.IfName is null && reservation.ContainerId == owner.ContainerId)];
     }
 
-    private InetAddress Next(AllocationFolder folder, RangeSet set, int number, HashSet<InetAddress> taken, InetAddress[] mine)
+    private InetAddress Next(AllocationFolder folder, AllocationFolder.Claim claim, RangeSet set, int number, HashSet<InetAddress> taken, InetAddress[] mine)
     {
         if (mine.Where(address => set.RangeOf(address) is not null).ToArray() is [var held, ..])
         {
@@ -121,7 +123,7 @@ internal sealed class BuiltInIpam(NetworkConfiguration configuration, CniVariabl
 
         while (RangeAllocator.Next(set, taken, folder.LastReserved(number)) is { } address)
         {
-            if (folder.Reserve(address, owner, number))
+            if (claim.Take(address, number))
                 return address;
             taken.Add(address); // by somebody who does not care for the lock
         }
@@ -130,11 +132,11 @@ internal sealed class BuiltInIpam(NetworkConfiguration configuration, CniVariabl
             $"each is reserved by a file in {folder.Path}; give the node a larger podCIDR, or run CNI GC if pods are gone");
     }
 
-    private InetAddress Asked(AllocationFolder folder, RangeSet set, int number, InetAddress address)
+    private static InetAddress Asked(AllocationFolder.Claim claim, RangeSet set, int number, InetAddress address)
     {
         if (set.RangeOf(address)!.Gateway == address)
             throw new CniException(CniErrorCode.InvalidConfiguration, $"failed to allocate for range {number}: requested ip {address} is subnet's gateway");
-        return folder.Reserve(address, owner, number)
+        return claim.Take(address, number)
             ? address
             : throw new CniException(CniErrorCode.RangeFull, $"failed to allocate for range {number}: requested IP address {address} is not available in range set {set}");
     }

@@ -20,8 +20,16 @@ internal sealed class DelegatedIpam(string type, NetworkConfiguration configurat
     /// <inheritdoc/>
     public IpamResult Add(Deadline deadline)
     {
-        var result = Decode(Execute("ADD", deadline));
-        return new([.. result.List("ips").Select(ip => new IpamAddress { Address = ip.Text("address"), Gateway = ip.Text("gateway") is { Length: > 0 } gateway ? gateway : null })], result.Find("dns"));
+        var stdout = Execute("ADD", deadline);
+        try
+        {
+            var result = JsonElement.Parse(stdout);
+            return new([.. result.List("ips").Select(IpamAddress.Read)], result.Find("dns"));
+        }
+        catch (JsonException error)
+        {
+            throw new CniException(CniErrorCode.Decoding, $"the result of the IPAM plugin {type} cannot be decoded", error.Message);
+        }
     }
 
     /// <inheritdoc/>
@@ -89,23 +97,11 @@ internal sealed class DelegatedIpam(string type, NetworkConfiguration configurat
         try
         {
             var error = JsonElement.Parse(stdout);
-            return new(error.Find("code")?.GetInt32() ?? CniErrorCode.Internal, $"{type}: {error.Text("msg")}", error.Text("details"));
+            return new(error.Number("code") ?? CniErrorCode.Internal, $"{type}: {error.Text("msg")}", error.Text("details"));
         }
-        catch (Exception unreadable) when (unreadable is JsonException or FormatException or InvalidOperationException)
+        catch (JsonException)
         {
             return new(CniErrorCode.Internal, $"the IPAM plugin {type} failed {command} with exit code {exitCode}", stderr.Trim());
-        }
-    }
-
-    private JsonElement Decode(string stdout)
-    {
-        try
-        {
-            return JsonElement.Parse(stdout);
-        }
-        catch (JsonException error)
-        {
-            throw new CniException(CniErrorCode.Decoding, $"the result of the IPAM plugin {type} cannot be decoded", error.Message);
         }
     }
 

@@ -1,4 +1,4 @@
-using System.Text.Json.Serialization;
+using System.Text.Json;
 
 namespace Overlay.CniShim.Protocol;
 
@@ -51,7 +51,12 @@ internal sealed record AgentRequest
 /// <summary>One interface of one container: what CNI calls an attachment.</summary>
 /// <param name="ContainerId">CNI_CONTAINERID.</param>
 /// <param name="IfName">CNI_IFNAME.</param>
-internal readonly record struct Attachment(string ContainerId, string IfName);
+internal readonly record struct Attachment(string ContainerId, string IfName)
+{
+    /// <summary>Reads <c>{containerID, ifname}</c> as the runtimes spell it; the case of keys does not matter.</summary>
+    /// <exception cref="JsonException">A key has a value of another kind.</exception>
+    public static Attachment Read(JsonElement json) => new(json.Text("containerID"), json.Text("ifname"));
+}
 
 /// <summary>One address of an IPAM result.</summary>
 internal sealed record IpamAddress
@@ -61,6 +66,10 @@ internal sealed record IpamAddress
 
     /// <summary>The range's gateway; informative: pods are routed through a link-local gateway.</summary>
     public string? Gateway { get; init; }
+
+    /// <summary>Reads an item of <c>ips</c> of a CNI result.</summary>
+    /// <exception cref="JsonException">A key has a value of another kind.</exception>
+    public static IpamAddress Read(JsonElement json) => new() { Address = json.Text("address"), Gateway = json.Text("gateway") is { Length: > 0 } gateway ? gateway : null };
 }
 
 /// <summary>What the agent answers: exactly one of the two is set, except for DEL, CHECK, GC and STATUS, where both null means success.</summary>
@@ -110,9 +119,3 @@ internal sealed record AgentError
     /// <summary>An answer that says why not.</summary>
     public static AgentResponse Answer(int code, string msg, string details = "") => new() { Error = new() { Code = code, Msg = msg, Details = details } };
 }
-
-/// <summary>Source-generated JSON, camelCase.</summary>
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
-[JsonSerializable(typeof(AgentRequest))]
-[JsonSerializable(typeof(AgentResponse))]
-internal sealed partial class AgentJson : JsonSerializerContext;

@@ -1,6 +1,6 @@
 namespace Overlay.CniShim.Protocol;
 
-/// <summary>Where the plugin leaves a DEL while the agent is away: one file per attachment, its content the <see cref="AgentRequest"/> as JSON.
+/// <summary>Where the plugin leaves a DEL while the agent is away: one file per attachment, its content the <see cref="AgentRequest"/> as the line that would have been sent.
 /// The agent listens first and replays then; the plugin writes first and asks once more then. So one of the two always sees the other.</summary>
 internal static class PendingDelete
 {

@@ -39,22 +39,14 @@ internal sealed record NetworkConfiguration
     public required IReadOnlyList<Attachment>? ValidAttachments { get; init; }
 
     /// <summary>Reads all of <paramref name="stdin"/>.</summary>
-    /// <exception cref="CniException">With code 5, 6 or 7.</exception>
+    /// <exception cref="CniException">With code 5.</exception>
+    /// <exception cref="JsonException">It cannot be decoded.</exception>
     public static NetworkConfiguration Read(Stream stdin)
     {
         var bytes = ReadAll(stdin);
-        JsonElement root;
-        try
-        {
-            root = JsonElement.Parse(bytes.Span);
-        }
-        catch (JsonException error)
-        {
-            throw new CniException(CniErrorCode.Decoding, $"error unmarshall network config: {error.Message}");
-        }
-
+        var root = JsonElement.Parse(bytes.Span);
         if (root.ValueKind != JsonValueKind.Object)
-            throw new CniException(CniErrorCode.Decoding, $"error unmarshall network config: an object is expected, not {root.ValueKind}");
+            throw new JsonException($"an object is expected, not {root.ValueKind}");
         var empty = JsonElement.Parse("{}"u8);
         var valid = root.Find("cni.dev/valid-attachments") is null ? "cni.dev/attachments" : "cni.dev/valid-attachments";
         return new()
@@ -70,7 +62,7 @@ internal sealed record NetworkConfiguration
             PrevResult = root.Find("prevResult"),
             ValidAttachments = root.Find(valid) is null
                 ? null
-                : [.. root.List(valid).Select(item => new Attachment(item.Text("containerID"), item.Text("ifname")))],
+                : [.. root.List(valid).Select(Attachment.Read)],
         };
     }
 
@@ -102,7 +94,7 @@ internal sealed record NetworkConfiguration
             {
                 length += read;
                 if (length > MaxLength)
-                    throw new CniException(CniErrorCode.Decoding, $"error unmarshall network config: longer than {MaxLength} bytes");
+                    throw new JsonException($"longer than {MaxLength} bytes");
                 if (length == buffer.Length)
                     Array.Resize(ref buffer, 2 * length);
             }

@@ -143,9 +143,8 @@ internal sealed class CniServer : IDisposable
     {
         try
         {
-            return JsonSerializer.Deserialize(line, AgentJson.Default.AgentRequest) is not { } request
-                ? (null, AgentError.Answer(CniErrorCode.Decoding, "The request is the JSON value null; an object was expected."))
-                : request.Version > AgentRequest.CurrentVersion
+            var request = AgentLine.ReadRequest(line);
+            return request.Version > AgentRequest.CurrentVersion
                 ? (null, AgentError.Answer(CniErrorCode.IncompatibleVersion, $"The plugin speaks version {request.Version} of the agent's protocol, this agent {AgentRequest.CurrentVersion}; install plugin and agent of one release."))
                 : (request, AgentResponse.Done);
         }
@@ -197,13 +196,9 @@ internal sealed class CniServer : IDisposable
     {
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(stop);
         deadline.CancelAfter(clientDeadline);
-        var line = new ArrayBufferWriter<byte>(1024);
-        using (var writer = new Utf8JsonWriter(line))
-            JsonSerializer.Serialize(writer, answer, AgentJson.Default.AgentResponse);
-        line.Write("\n"u8);
         try
         {
-            for (var rest = line.WrittenMemory; rest.Length > 0;)
+            for (ReadOnlyMemory<byte> rest = AgentLine.Of(answer); rest.Length > 0;)
                 rest = rest[await socket.SendAsync(rest, deadline.Token).ConfigureAwait(false)..];
             return await socket.ReceiveAsync(new byte[1], deadline.Token).ConfigureAwait(false) == 0;
         }

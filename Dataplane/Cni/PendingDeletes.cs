@@ -20,7 +20,7 @@ internal sealed class PendingDeletes(string folder)
         {
             try
             {
-                requests.Add(JsonSerializer.Deserialize(File.ReadAllBytes(file), AgentJson.Default.AgentRequest) ?? throw new JsonException("null"));
+                requests.Add(AgentLine.ReadRequest(File.ReadAllBytes(file)));
             }
             catch (JsonException error)
             {

@@ -130,6 +130,17 @@ public sealed class AllocationFolderTests : IAsyncDisposable
     }
 
     [Test]
+    public void What_a_killed_ADD_left_of_its_claim_goes_with_DEL()
+    {
+        agent.Start();
+        Put(".c1@eth0.tmp", "c1\r\neth0");
+        Assert.That(Add.Run().ExitCode, Is.Zero, "nor does it stand in the way of the next ADD");
+        Put(".c1@eth0.tmp", "c1\r\neth0");
+        (Add with { Command = "DEL" }).Run();
+        Assert.That(agent.Reserved, Is.Empty);
+    }
+
+    [Test]
     public void A_lost_or_broken_last_reserved_file_only_costs_the_round_robin()
     {
         agent.Start();

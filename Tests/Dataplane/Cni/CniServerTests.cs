@@ -1,7 +1,6 @@
 using System.Net.Sockets;
 using System.Runtime.Versioning;
 using System.Text;
-using System.Text.Json;
 using System.Threading.Channels;
 using Overlay.CniShim.Protocol;
 using Overlay.Dataplane.Cni;
@@ -41,7 +40,7 @@ public sealed class CniServerTests : IAsyncDisposable
     public async Task A_call_reaches_the_loop_and_its_answer_the_client()
     {
         using var client = await ConnectAsync();
-        await client.SendAsync(Line(new AgentRequest { Command = "ADD", ContainerId = "c1", IfName = "eth0", Addresses = [new() { Address = "10.42.0.5/24" }] }));
+        await client.SendAsync(AgentLine.Of(new AgentRequest { Command = "ADD", ContainerId = "c1", IfName = "eth0", Addresses = [new() { Address = "10.42.0.5/24" }] }));
         var call = await calls.Reader.ReadAsync();
         Assert.That(call.Request.Addresses.Single().Address, Is.EqualTo("10.42.0.5/24"));
         call.Answer(Wired);
@@ -56,7 +55,7 @@ public sealed class CniServerTests : IAsyncDisposable
         var clients = await Task.WhenAll(Enumerable.Range(0, 20).Select(async number =>
         {
             var client = await ConnectAsync();
-            await client.SendAsync(Line(new AgentRequest { Command = "CHECK", ContainerId = $"c{number}" }));
+            await client.SendAsync(AgentLine.Of(new AgentRequest { Command = "CHECK", ContainerId = $"c{number}" }));
             return client;
         }));
         var waiting = new List<CniCall>();
@@ -106,7 +105,7 @@ public sealed class CniServerTests : IAsyncDisposable
     public async Task A_client_that_leaves_before_the_answer_is_noticed()
     {
         var client = await ConnectAsync();
-        await client.SendAsync(Line(new AgentRequest { Command = "ADD", ContainerId = "c1", IfName = "eth0" }));
+        await client.SendAsync(AgentLine.Of(new AgentRequest { Command = "ADD", ContainerId = "c1", IfName = "eth0" }));
         var call = await calls.Reader.ReadAsync();
         Assert.That(call.ClientGone.IsCancellationRequested, Is.False);
         var noticed = new TaskCompletionSource();
@@ -120,7 +119,7 @@ public sealed class CniServerTests : IAsyncDisposable
     public async Task A_wired_answer_that_nobody_reads_is_followed_by_its_DEL()
     {
         var client = await ConnectAsync();
-        await client.SendAsync(Line(new AgentRequest { Command = "ADD", ContainerId = "c1", IfName = "eth0" }));
+        await client.SendAsync(AgentLine.Of(new AgentRequest { Command = "ADD", ContainerId = "c1", IfName = "eth0" }));
         var call = await calls.Reader.ReadAsync();
         call.Answer(Wired);
         await client.ReceiveAsync(Memory<byte>.Empty); // the answer is there, unread
@@ -134,7 +133,7 @@ public sealed class CniServerTests : IAsyncDisposable
     {
         using (var client = await ConnectAsync())
         {
-            await client.SendAsync(Line(new AgentRequest { Command = "ADD", ContainerId = "c1", IfName = "eth0" }));
+            await client.SendAsync(AgentLine.Of(new AgentRequest { Command = "ADD", ContainerId = "c1", IfName = "eth0" }));
             (await calls.Reader.ReadAsync()).Answer(Wired);
             await ReadAsync(client);
         }
@@ -192,8 +191,6 @@ public sealed class CniServerTests : IAsyncDisposable
 
     private static AgentResponse Wired => new() { Wired = new() { HostInterface = "ovl1", HostMac = "02:00:00:00:00:01", PodMac = "02:00:00:00:00:02", Mtu = 1450, Gateways = ["169.254.1.1"] } };
 
-    private static byte[] Line(AgentRequest request) => [.. JsonSerializer.SerializeToUtf8Bytes(request, AgentJson.Default.AgentRequest), (byte)'\n'];
-
     private async Task<Socket> ConnectAsync(string? path = null)
     {
         var client = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
@@ -212,6 +209,6 @@ public sealed class CniServerTests : IAsyncDisposable
             line.AddRange(buffer[..read]);
         }
 
-        return JsonSerializer.Deserialize(line.ToArray(), AgentJson.Default.AgentResponse)!;
+        return AgentLine.ReadResponse(line.ToArray());
     }
 }

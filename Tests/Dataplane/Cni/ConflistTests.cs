@@ -81,7 +81,7 @@ public class ConflistTests
     {
         var pending = new PendingDeletes(folder);
         var request = new AgentRequest { Command = "DEL", ContainerId = "c1", IfName = "eth0" };
-        File.WriteAllBytes(Path.Combine(folder, PendingDelete.FileNameOf("c1", "eth0")), JsonSerializer.SerializeToUtf8Bytes(request, AgentJson.Default.AgentRequest));
+        File.WriteAllBytes(Path.Combine(folder, PendingDelete.FileNameOf("c1", "eth0")), AgentLine.Of(request));
         File.WriteAllText(Path.Combine(folder, PendingDelete.FileNameOf("c2", "eth0")), "{");
         Assert.That(pending.Read(out var broken).Select(delete => delete.ContainerId), Is.EqualTo(new[] { "c1" }));
         Assert.That(broken.Single(), Does.Contain("c2@eth0.json"));

@@ -1,7 +1,6 @@
 using System.Text.Json;
-using Overlay.CniShim.Protocol;
 
-namespace Overlay.CniShim.Spec;
+namespace Overlay.CniShim.Protocol;
 
 /// <summary>Reads JSON as the runtimes expect it of Go: keys in any case (containerd sends PascalCase), the last of equals wins, null is absent, unknown keys are nobody's business.</summary>
 internal static class JsonKeys
@@ -23,11 +22,11 @@ internal static class JsonKeys
     }
 
     /// <summary>The text at <paramref name="key"/>; empty when absent.</summary>
-    /// <exception cref="CniException">With code 6: it is no text.</exception>
+    /// <exception cref="JsonException">It is no text.</exception>
     public static string Text(this JsonElement element, string key) => element.Find(key) is { } value ? value.AsText(key) : "";
 
     /// <summary>The list at <paramref name="key"/>; empty when absent.</summary>
-    /// <exception cref="CniException">With code 6: it is no list.</exception>
+    /// <exception cref="JsonException">It is no list.</exception>
     public static IReadOnlyList<JsonElement> List(this JsonElement element, string key) => element.Find(key) switch
     {
         null => [],
@@ -36,12 +35,20 @@ internal static class JsonKeys
     };
 
     /// <summary>The texts of the list at <paramref name="key"/>; empty when absent.</summary>
-    /// <exception cref="CniException">With code 6: it is no list of texts.</exception>
+    /// <exception cref="JsonException">It is no list of texts.</exception>
     public static IReadOnlyList<string> Texts(this JsonElement element, string key) => [.. element.List(key).Select(item => item.AsText(key))];
+
+    /// <summary>The whole number at <paramref name="key"/>; null when absent.</summary>
+    /// <exception cref="JsonException">It is no number of 32 bits.</exception>
+    public static int? Number(this JsonElement element, string key) => element.Find(key) switch
+    {
+        null => null,
+        { ValueKind: JsonValueKind.Number } value when value.TryGetInt32(out var number) => number,
+        { } other => throw Wrong(key, "a whole number", other),
+    };
 
     private static string AsText(this JsonElement element, string what) =>
         element.ValueKind == JsonValueKind.String ? element.GetString()! : throw Wrong(what, "a string", element);
 
-    private static CniException Wrong(string key, string wanted, JsonElement found) =>
-        new(CniErrorCode.Decoding, $"error unmarshall network config: \"{key}\" has to be {wanted}, not {found.ValueKind}");
+    private static JsonException Wrong(string key, string wanted, JsonElement found) => new($"\"{key}\" has to be {wanted}, not {found.ValueKind}");
 }
