@@ -36,13 +36,13 @@ public sealed class FiledSelectors<T> where T : class
     }
 
     /// <summary>Adds to <paramref name="found"/> the values of the selectors that match; the arguments are those of <see cref="Selector.Matches"/>.</summary>
-    public void Match(string @namespace, Labels? namespaceLabels, Labels labels, HashSet<T> found)
+    /// <returns>How many selectors were looked at: the cost.</returns>
+    public int Match(string @namespace, Labels? namespaceLabels, Labels labels, HashSet<T> found)
     {
         var pod = new Candidate(@namespace, namespaceLabels, labels, found);
-        if (_withinNamespace.TryGetValue(@namespace, out var shelf))
-            shelf.Visit(labels, pod);
-        _byPodLabels.Visit(labels, pod);
-        _byNamespaceLabels.Visit(namespaceLabels ?? Labels.Of(new Label(Namespace.NameLabel, @namespace)), pod);
+        var known = namespaceLabels ?? Labels.Of(new Label(Namespace.NameLabel, @namespace));
+        var within = _withinNamespace.TryGetValue(@namespace, out var shelf) ? shelf.Visit(labels, pod) : 0;
+        return within + _byPodLabels.Visit(labels, pod) + _byNamespaceLabels.Visit(known, pod);
     }
 
     /// <summary>Where a selector stands.</summary>
@@ -63,13 +63,15 @@ public sealed class FiledSelectors<T> where T : class
 
     internal readonly record struct Candidate(string Namespace, Labels? NamespaceLabels, Labels Labels, HashSet<T> Found)
     {
-        public void Try(List<Filing> filings)
+        public int Try(List<Filing> filings)
         {
             foreach (var filing in filings)
             {
                 if (filing.Selector.Matches(Namespace, NamespaceLabels, Labels))
                     Found.Add(filing.Value);
             }
+
+            return filings.Count;
         }
     }
 
@@ -135,16 +137,18 @@ public sealed class FiledSelectors<T> where T : class
             }
         }
 
-        public void Visit(Labels labels, Candidate candidate)
+        public int Visit(Labels labels, Candidate candidate)
         {
-            candidate.Try(_rest);
+            var visited = candidate.Try(_rest);
             foreach (var label in labels.All)
             {
                 if (_byLabel.TryGetValue(label, out var filings))
-                    candidate.Try(filings);
+                    visited += candidate.Try(filings);
                 if (_byKey.TryGetValue(label.Key, out filings))
-                    candidate.Try(filings);
+                    visited += candidate.Try(filings);
             }
+
+            return visited;
         }
 
         private static void Put<TKey>(Dictionary<TKey, List<Filing>> filings, TKey key, Filing filing) where TKey : notnull

@@ -20,20 +20,23 @@ public sealed record Selector(string? Namespace, LabelSelector NamespaceSelector
 
     /// <summary>Whether a pod is selected.</summary>
     /// <param name="namespace">Name of the pod's namespace.</param>
-    /// <param name="namespaceLabels">Its labels; null when the namespace is not (yet) known, see <see cref="MatchesNamespace"/>.</param>
+    /// <param name="namespaceLabels">Its labels; null when the namespace is not (yet) known.</param>
     /// <param name="labels">The pod's labels.</param>
-    public bool Matches(string @namespace, Labels? namespaceLabels, Labels labels) =>
-        (Namespace is null ? MatchesNamespace(NamespaceSelector, @namespace, namespaceLabels) : Namespace == @namespace) && PodSelector.Matches(labels);
+    public bool Matches(string @namespace, Labels? namespaceLabels, Labels labels) => MatchesNamespace(@namespace, namespaceLabels) && PodSelector.Matches(labels);
 
     /// <summary>
-    /// Whether a namespace is selected. Of a namespace that is not known only the name is certain, and with it the label
+    /// Whether pods of a namespace can be selected. Of a namespace that is not known only the name is certain, and with it the label
     /// <see cref="Model.Namespace.NameLabel"/>: requirements on any other label, negative ones too, do not hold (they would open what the labels may forbid).
     /// </summary>
-    public static bool MatchesNamespace(LabelSelector selector, string @namespace, Labels? labels)
+    /// <param name="namespace">Its name.</param>
+    /// <param name="labels">Its labels; null when it is not (yet) known.</param>
+    public bool MatchesNamespace(string @namespace, Labels? labels)
     {
+        if (Namespace is not null)
+            return Namespace == @namespace;
         if (labels is not null)
-            return selector.Matches(labels);
-        foreach (var requirement in selector.Requirements)
+            return NamespaceSelector.Matches(labels);
+        foreach (var requirement in NamespaceSelector.Requirements)
         {
             if (requirement.Key != Model.Namespace.NameLabel || !requirement.Matches(Labels.Of(new Label(Model.Namespace.NameLabel, @namespace))))
                 return false;

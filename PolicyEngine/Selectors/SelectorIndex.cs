@@ -146,15 +146,20 @@ public sealed class SelectorIndex<T> where T : class, IMembers
 
     private IEnumerable<Class> ClassesSelectedBy(EquatableArray<Selector> selectors)
     {
-        var everywhere = selectors.Any(selector => selector.Namespace is null);
-        var namespaces = everywhere
+        var namespaces = selectors.Any(selector => selector.Namespace is null)
             ? _namespaces.Values
             : selectors.Select(selector => selector.Namespace!).Distinct().Select(name => _namespaces.GetValueOrDefault(name)).OfType<NamespaceClasses>();
-        return
-            from classes in namespaces
-            from @class in classes.ByLabels.Values
-            where selectors.Any(selector => selector.Matches(classes.Name, classes.Labels, @class.Labels))
-            select @class;
+        foreach (var classes in namespaces)
+        {
+            var here = selectors.Where(selector => selector.MatchesNamespace(classes.Name, classes.Labels)).Select(selector => selector.PodSelector).ToList();
+            if (here.Count == 0)
+                continue;
+            foreach (var @class in classes.ByLabels.Values)
+            {
+                if (here.Exists(selector => selector.Matches(@class.Labels)))
+                    yield return @class;
+            }
+        }
     }
 
     private NamespaceClasses Classes(string name)
