@@ -60,11 +60,20 @@ public static partial class FromManifest
         kind = Recognise(root, kind, apiVersion, problems);
         var name = default(NamespacedName);
         if (kind is "NetworkPolicy")
-            reading.Add(kind, name = ReadName(root, isNamespaced: true, problems), root.Line, ReadNetworkPolicy(root, name, reading.StandInName(name, root.Line), problems));
+        {
+            name = ReadName(root, isNamespaced: true, problems);
+            if (ReadNetworkPolicy(root, name, reading.StandInName(name, root.Line), problems) is { } policy)
+                reading.Found.Add(new(kind, policy.Name, root.Line, new ClusterChange.PolicySet(policy)));
+        }
         else if (kind is "ClusterNetworkPolicy")
             root.Reject("", "ClusterNetworkPolicy is not in this version: it is not in force. Use NetworkPolicy objects.");
         else if (kind is "Node" or "Namespace" or "Pod")
-            reading.AddWhole(kind, name = ReadName(root, kind is "Pod", problems), root.Line, ReadPlainObject(kind, root, name), problems);
+        {
+            name = ReadName(root, isNamespaced: kind is "Pod", problems);
+            var change = ReadPlainObject(kind, root, name);
+            if (problems.Count == 0)
+                reading.Found.Add(new(kind, name, root.Line, change));
+        }
         else if (problems.Count == 0)
             reading.Skip(root.Line, apiVersion.Length == 0 ? kind : $"{apiVersion} {kind}");
         foreach (var problem in problems.Distinct())
@@ -134,18 +143,6 @@ public static partial class FromManifest
         public Dictionary<string, ClusterChange.Skipped> Skipped { get; } = new(StringComparer.Ordinal);
 
         public void Skip(int line, string kind) => Skipped.TryAdd(kind, new(Source, line, kind));
-
-        public void Add(string kind, NamespacedName name, int line, NetworkPolicy? policy)
-        {
-            if (policy is not null)
-                Found.Add(new(kind, name, line, new ClusterChange.PolicySet(policy)));
-        }
-
-        public void AddWhole(string kind, NamespacedName name, int line, ClusterChange change, List<FieldProblem> problems)
-        {
-            if (problems.Count == 0)
-                Found.Add(new(kind, name, line, change));
-        }
 
         // Under which name a policy is isolated whose own cannot be used: safe in chain names, the same for the same text.
         public NamespacedName StandInName(NamespacedName name, int line)
