@@ -60,14 +60,25 @@ public sealed record NftablesDump(
             tables[0],
             chains.ToDictionary(chain => chain.Name, chain => new KernelChain(chain, rules[chain.Name].ToEquatableArray())),
             sets.ToDictionary(set => set.Name),
-            sets.ToDictionary(set => set.Name, IReadOnlyCollection<Element> (set) => ElementsOf(socket, set)));
+            sets.ToDictionary(set => set.Name, set => ElementsOf(socket, set)));
     }
 
-    private static List<Element> ElementsOf(NetlinkSocket socket, SetMessage set)
+    private static IReadOnlyCollection<Element> ElementsOf(NetlinkSocket socket, SetMessage set)
     {
-        var found = Query<KernelElement>(
-            socket, (writer, sequence) => SetElementMessage.WriteDump(writer, set.Name, sequence), SetElementMessage.Read, $"NFT_MSG_GETSETELEM {set.Name}");
-        return set.HasEndElements ? Interval.Ranges((int)set.KeyLength, found) : found.ConvertAll(element => element.ToElement());
+        for (var attempt = 0; attempt < Attempts; attempt++)
+        {
+            var found = Query<KernelElement>(
+                socket, (writer, sequence) => SetElementMessage.WriteDump(writer, set.Name, sequence), SetElementMessage.Read, $"NFT_MSG_GETSETELEM {set.Name}");
+            if (set.HasEndElements)
+                return Interval.Ranges((int)set.KeyLength, found);
+            var elements = found.Select(element => element.ToElement()).ToHashSet();
+
+            // A hash table that has grown is rearranged in the background. Of a dump meanwhile the kernel counts, but does not remember, what it has
+            // sent: some elements come twice and as many others not at all.
+            if (elements.Count == found.Count)
+                return elements;
+        }
+        throw new NetlinkException(Errno.EINTR, $"nft list set inet overlay {set.Name}", $"its table was being rearranged during each of {Attempts} readings");
     }
 
     private static List<T> Query<T>(NetlinkSocket socket, Action<NetlinkWriter, uint> write, NetlinkCollector<T> collect, string operation)

@@ -146,7 +146,7 @@ public static class NftablesShapes
         new("empty-chain", null, []),
     ];
 
-    public static Ruleset Ruleset => new(Chains.ToDictionary(chain => chain.Name), Sets.ToDictionary(set => set.Name), Elements);
+    public static Ruleset Shapes => new(Chains.ToDictionary(chain => chain.Name), Sets.ToDictionary(set => set.Name), Elements);
 
     public static ElementKey Key(string address) => ElementKey.Of(InetAddress.Parse(address));
 
