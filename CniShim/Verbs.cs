@@ -92,7 +92,7 @@ internal sealed class Verbs
                 pending.Remove(delete);
         }
 
-        ipam.Del(deadline);
+        ipam.Del(Deadline.In(environment.Deadlines.Del)); // not what a hanging agent has left of the time
     }
 
     /// <summary>CHECK: whether both still have what ADD's result says.</summary>

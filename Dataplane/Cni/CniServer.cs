@@ -102,24 +102,22 @@ internal sealed class CniServer : IDisposable
     {
         using var socket = client;
         using var gone = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        AgentRequest? request = null;
-        AgentResponse answer;
         try
         {
-            (request, answer) = await ReadAsync(socket, stop).ConfigureAwait(false);
+            var (request, answer) = await ReadAsync(socket, stop).ConfigureAwait(false);
             if (request is not null)
                 answer = await AskAsync(socket, request, gone, stop).ConfigureAwait(false);
             if (await DeliverAsync(socket, answer, stop).ConfigureAwait(false))
                 return;
+
+            // Wired, yet nobody heard of it: the addresses are being given back at the other end, so the wiring has to go too.
+            if (request is { Command: "ADD" } && answer.Wired is not null)
+                await calls.WriteAsync(new CniCall(request with { Command = "DEL" }, CancellationToken.None), stop).ConfigureAwait(false);
         }
         catch (Exception error) when (error is SocketException or OperationCanceledException or ChannelClosedException)
         {
-            return; // the client left, was too slow, or we are stopping: there is nobody to tell
+            // the client left, was too slow, or we are stopping: there is nobody to tell
         }
-
-        // Wired, yet nobody heard of it: the addresses are being given back at the other end, so the wiring has to go too.
-        if (request is { Command: "ADD" } && answer.Wired is not null)
-            calls.TryWrite(new CniCall(request with { Command = "DEL" }, CancellationToken.None));
     }
 
     /// <summary>Reads one line. Either a request, or the answer to what is none.</summary>
