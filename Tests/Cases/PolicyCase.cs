@@ -10,30 +10,32 @@ namespace Overlay.Tests.Cases;
 /// <summary>A case of the public truth tables (the folder that <c>OVERLAY_CASES</c> names); its README there gives the format.</summary>
 public sealed record PolicyCase(string Id, string Title, IReadOnlyList<CaseStep> Steps);
 
-/// <summary>The cluster after some actions, and what is reachable in it.</summary>
+/// <summary>The cluster after some actions (which <see cref="World"/> and <see cref="Policies"/> already contain), and what is reachable in it.</summary>
 public sealed record CaseStep(CaseWorld World, JsonElement Policies, IReadOnlyList<CaseMatrix> Expect)
 {
-    /// <summary>The objects of this step, on one node, every pod with the address given (or a free one) and the IPv6 address made from it.</summary>
+    /// <summary>The objects of this step: every pod with the address given (or a free one) and the IPv6 address made from it, on a node of its own, so that
+    /// what it may send and what it may receive show apart.</summary>
     public ClusterObjects ToCluster()
     {
-        var node = new V1Node
-        {
-            ApiVersion = "v1",
-            Kind = "Node",
-            Metadata = new() { Name = "node-1" },
-            Spec = new() { PodCIDRs = ["192.168.0.0/16", $"{MappedPrefix}192.168.0.0/112"] },
-            Status = new() { Addresses = [new() { Type = "InternalIP", Address = "172.31.0.1" }, new() { Type = "InternalIP", Address = "fd31::1" }] },
-        };
         var policies = Policies.EnumerateArray().Select(item => KubernetesJson.Deserialize<V1NetworkPolicy>(item.GetRawText())).ToList();
         foreach (var peer in policies.SelectMany(PeerLists))
             AddMapped(peer);
-        return new([node], [.. World.Namespaces.Select(ToNamespace)], ToPods(), policies);
+        return new([.. World.Pods.Select((_, index) => ToNode(index))], [.. World.Namespaces.Select(ToNamespace)], ToPods(), policies);
     }
 
     // An IPv6 prefix whose last 32 bits are the IPv4 address: the tables are about IPv4, we expect the same of both.
     private const string MappedPrefix = "fd00:6464::";
 
     private static IPAddress Map(IPAddress v4) => IPAddress.Parse(MappedPrefix + v4);
+
+    private static V1Node ToNode(int index) => new()
+    {
+        ApiVersion = "v1",
+        Kind = "Node",
+        Metadata = new() { Name = $"node-{index}" },
+        Spec = new() { PodCIDRs = [$"10.42.{index}.0/24", $"fd00:42:{index}::/64"] },
+        Status = new() { Addresses = [new() { Type = "InternalIP", Address = $"172.31.0.{index + 1}" }, new() { Type = "InternalIP", Address = $"fd31::{index + 1}" }] },
+    };
 
     private static V1Namespace ToNamespace(KeyValuePair<string, Dictionary<string, string>> item) =>
         new() { ApiVersion = "v1", Kind = "Namespace", Metadata = new() { Name = item.Key, Labels = item.Value } };
@@ -42,7 +44,7 @@ public sealed record CaseStep(CaseWorld World, JsonElement Policies, IReadOnlyLi
     {
         var taken = new HashSet<string>();
         var free = 1;
-        return World.Pods.Select(pod =>
+        return World.Pods.Select((pod, index) =>
         {
             var address = pod.Ip;
             while (address.Length == 0 || !taken.Add(address))
@@ -54,7 +56,7 @@ public sealed record CaseStep(CaseWorld World, JsonElement Policies, IReadOnlyLi
                 Metadata = new() { NamespaceProperty = pod.Namespace, Name = pod.Name, Labels = pod.Labels },
                 Spec = new()
                 {
-                    NodeName = "node-1",
+                    NodeName = $"node-{index}",
                     Containers =
                     [
                         new()
@@ -78,8 +80,7 @@ public sealed record CaseStep(CaseWorld World, JsonElement Policies, IReadOnlyLi
             peers.Add(new() { IpBlock = new() { Cidr = MapPrefix(block.Cidr), Except = block.Except?.Select(MapPrefix).ToList() } });
     }
 
-    private static string MapPrefix(string prefix) =>
-        Prefix.TryParse(prefix, out var parsed) ? $"{Map(parsed.Address)}/{parsed.Length + 96}" : throw new FormatException($"'{prefix}' is not a prefix.");
+    private static string MapPrefix(string prefix) => $"{Map(Prefix.Parse(prefix).Address)}/{Prefix.Parse(prefix).Length + 96}";
 }
 
 /// <summary>Labels of each namespace, and the pods.</summary>

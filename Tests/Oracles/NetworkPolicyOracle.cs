@@ -25,21 +25,17 @@ public sealed record FlowJudgement(Judgement Egress, Judgement Ingress)
 public sealed class NetworkPolicyOracle(ClusterObjects cluster, bool isolateByDefault = false)
 {
     /// <summary>Judges a flow by the addresses and the port on the wire.</summary>
-    /// <param name="source">Source address.</param>
-    /// <param name="destination">Destination address, of the same family.</param>
-    /// <param name="protocol"><c>TCP</c>, <c>UDP</c>, <c>SCTP</c> or <c>ICMP</c> (which stands for ICMPv6 too).</param>
-    /// <param name="port">Destination port; ignored for ICMP.</param>
-    public FlowJudgement Judge(IPAddress source, IPAddress destination, string protocol, int port)
+    public FlowJudgement Judge(Flow flow)
     {
+        var (source, destination) = (flow.Source, flow.Destination);
         var (from, to) = (cluster.PodAt(source), cluster.PodAt(destination));
         if (from is not null && ReferenceEquals(from, to))
             return Both(new(true, "a pod may always reach itself"));
         if ((from is not null && cluster.IsOwnNode(from, destination)) || (to is not null && cluster.IsOwnNode(to, source)))
             return Both(new(true, "traffic between a pod and its own node is always allowed"));
-        var packet = new Flow(protocol, port, to);
         return new(
-            from is null ? NotOurs(source) : Direction(from, "Egress", destination, to, packet),
-            to is null ? NotOurs(destination) : Direction(to, "Ingress", source, from, packet));
+            from is null ? NotOurs(source) : Direction(from, "Egress", destination, to, new(flow, to)),
+            to is null ? NotOurs(destination) : Direction(to, "Ingress", source, from, new(flow, to)));
 
         static FlowJudgement Both(Judgement judgement) => new(judgement, judgement);
         static Judgement NotOurs(IPAddress address) => new(true, $"{address} is no pod's, or a host-network pod's, so no policy selects it");
@@ -49,9 +45,9 @@ public sealed class NetworkPolicyOracle(ClusterObjects cluster, bool isolateByDe
     public IEnumerable<V1NetworkPolicy> Selecting(V1Pod pod, string direction) => cluster.Policies.Where(policy =>
         policy.Namespace() == pod.Namespace()
         && Types(policy).Contains(direction)
-        && (Rejected(policy) || Matches(policy.Spec.PodSelector, pod.Labels())));
+        && (NetworkPolicyRules.SelectorViolation(policy) is not null || Matches(policy.Spec.PodSelector, pod.Labels())));
 
-    private Judgement Direction(V1Pod pod, string direction, IPAddress otherAddress, V1Pod? otherPod, Flow flow)
+    private Judgement Direction(V1Pod pod, string direction, IPAddress otherAddress, V1Pod? otherPod, Target target)
     {
         var selecting = Selecting(pod, direction).ToList();
         if (selecting.Count == 0)
@@ -67,7 +63,7 @@ public sealed class NetworkPolicyOracle(ClusterObjects cluster, bool isolateByDe
             var rules = Rules(policy, direction);
             for (var i = 0; i < rules.Count; i++)
             {
-                if (flow.MatchesPorts(rules[i].Ports) && MatchesPeers(policy, rules[i].Peers, otherAddress, otherPod))
+                if (target.MatchesPorts(rules[i].Ports) && MatchesPeers(policy, rules[i].Peers, otherAddress, otherPod))
                     return new(true, $"{policy.Namespace()}/{policy.Name()} {direction.ToLowerInvariant()}[{i}]");
             }
         }
@@ -84,11 +80,15 @@ public sealed class NetworkPolicyOracle(ClusterObjects cluster, bool isolateByDe
     // A default is made from the rules, so an empty egress list does not turn egress on (SetDefaults_NetworkPolicy: len(Egress) != 0).
     private static IReadOnlyCollection<string> Types(V1NetworkPolicy policy)
     {
-        if (Rejected(policy))
+        var types = policy.Spec?.PolicyTypes ?? [];
+
+        // A rejected policy isolates for everything it may have meant (DESIGN section 3: "it never opens them").
+        if (policy.Spec is null || types.Any(type => type is not ("Ingress" or "Egress")))
             return ["Ingress", "Egress"];
-        if (policy.Spec.PolicyTypes is { Count: > 0 } types)
+        if (types.Count > 0)
             return [.. types];
-        return policy.Spec.Egress is { Count: > 0 } ? ["Ingress", "Egress"] : ["Ingress"];
+        var isAboutEgress = Rejected(policy) ? policy.Spec.Egress is not null : policy.Spec.Egress is { Count: > 0 };
+        return isAboutEgress ? ["Ingress", "Egress"] : ["Ingress"];
     }
 
     private static bool Rejected(V1NetworkPolicy policy) => NetworkPolicyRules.Violation(policy) is not null;
@@ -130,16 +130,16 @@ public sealed class NetworkPolicyOracle(ClusterObjects cluster, bool isolateByDe
             });
     }
 
-    /// <summary>Protocol and port of a packet, and the pod that resolves port names.</summary>
-    private sealed record Flow(string Protocol, int Port, V1Pod? Destination)
+    /// <summary>A flow and the pod that it reaches: what port names are resolved at.</summary>
+    private sealed record Target(Flow Flow, V1Pod? Pod)
     {
         // "ports ... If this field is empty or missing, this rule matches all ports (traffic not restricted by port)." ICMP has no port: only such a rule lets it pass.
-        public bool MatchesPorts(IList<V1NetworkPolicyPort>? ports) => ports is not { Count: > 0 } || (Protocol != "ICMP" && ports.Any(Matches));
+        public bool MatchesPorts(IList<V1NetworkPolicyPort>? ports) => ports is not { Count: > 0 } || (Flow.Protocol != "ICMP" && ports.Any(Matches));
 
         private bool Matches(V1NetworkPolicyPort rule)
         {
             // "protocol represents the protocol (TCP, UDP, or SCTP) which traffic must match. If not specified, this field defaults to TCP."
-            if ((rule.Protocol ?? "TCP") != Protocol)
+            if ((rule.Protocol ?? "TCP") != Flow.Protocol)
                 return false;
 
             // "port ... If this field is not provided, this matches all port names and numbers."
@@ -148,11 +148,11 @@ public sealed class NetworkPolicyOracle(ClusterObjects cluster, bool isolateByDe
 
             // "endPort indicates that the range of ports from port to endPort if set, inclusive, should be allowed by the policy."
             if (int.TryParse(port, out var first))
-                return Port >= first && Port <= (rule.EndPort ?? first);
+                return Flow.Port >= first && Flow.Port <= (rule.EndPort ?? first);
 
             // A name means that port of the destination pod, whatever its number there, with the same protocol.
-            return Destination is not null && ClusterObjects.ContainerPorts(Destination).Any(named =>
-                named.Name == port && (named.Protocol ?? "TCP") == Protocol && named.ContainerPort == Port);
+            return Pod is not null && ClusterObjects.ContainerPorts(Pod).Any(named =>
+                named.Name == port && (named.Protocol ?? "TCP") == Flow.Protocol && named.ContainerPort == Flow.Port);
         }
     }
 }

@@ -16,9 +16,12 @@ public static class NetworkPolicyRules
             return $"policy type {unknown}";
         var rules = (spec.Ingress ?? []).Select(rule => (Peers: rule.FromProperty, rule.Ports))
             .Concat((spec.Egress ?? []).Select(rule => (Peers: rule.To, rule.Ports)));
-        return Selector(spec.PodSelector)
+        return SelectorViolation(policy)
             ?? rules.SelectMany(rule => (rule.Peers ?? []).Select(Peer).Concat((rule.Ports ?? []).Select(Port))).FirstOrDefault(violation => violation is not null);
     }
+
+    /// <summary>What is wrong with <c>spec.podSelector</c>, or null. A policy whose selector makes no sense selects all pods of its namespace.</summary>
+    public static string? SelectorViolation(V1NetworkPolicy policy) => policy.Spec is null ? "no spec" : Selector(policy.Spec.PodSelector);
 
     private static string? Peer(V1NetworkPolicyPeer peer)
     {
@@ -68,11 +71,14 @@ public readonly record struct Prefix(System.Net.IPAddress Address, int Length)
         return length >= 0 && length <= (address.AddressFamily == AddressFamily.InterNetwork ? 32 : 128);
     }
 
+    /// <summary>Reads <c>ADDRESS/LENGTH</c>.</summary>
+    /// <exception cref="FormatException">It is not.</exception>
+    public static Prefix Parse(string text) => TryParse(text, out var prefix) ? prefix : throw new FormatException($"'{text}' is not a prefix.");
+
     /// <summary>Whether <paramref name="address"/> is of the prefix's family and begins with its bits.</summary>
     public static bool Contains(string prefix, System.Net.IPAddress address)
     {
-        if (!TryParse(prefix, out var parsed))
-            throw new FormatException($"'{prefix}' is not a prefix.");
+        var parsed = Parse(prefix);
         if (parsed.Address.AddressFamily != address.AddressFamily)
             return false;
         var (left, right) = (parsed.Address.GetAddressBytes(), address.GetAddressBytes());
