@@ -78,9 +78,12 @@ public partial class ArchitectureTests
         Assert.That(Matching(file => file.Path.StartsWith(folder, StringComparison.Ordinal), pattern), Is.Empty);
     }
 
+    // Only two places may start a program: the plugin that ipam.type names, and the demo, which runs our own agent and plugin.
     [Test]
     public void The_product_starts_no_program_and_imports_by_source_generation() => Assert.That(
-        Matching(file => !file.Path.StartsWith("Tests/", StringComparison.Ordinal) && !Path.GetFileName(file.Path).StartsWith("Delegated", StringComparison.Ordinal), new(@"\bProcess\.Start|\bnew Process\b|ProcessStartInfo|\[DllImport")),
+        Matching(
+            file => !file.Path.StartsWith("Tests/", StringComparison.Ordinal) && Path.GetFileName(file.Path) is not ("DelegatedIpam.cs" or "DemoProcess.cs"),
+            new(@"\bProcess\.Start|\bnew Process\b|ProcessStartInfo|\[DllImport")),
         Is.Empty);
 
     [Test]
