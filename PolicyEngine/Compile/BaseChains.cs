@@ -4,8 +4,10 @@ using Overlay.PolicyEngine.Nftables;
 namespace Overlay.PolicyEngine.Compile;
 
 /// <summary>
-/// The chains and sets that every node has, whatever the policies. A packet from or to a pod costs at most two look-ups here: the dispatch of its source and
-/// of its destination. Nothing of another's traffic is judged: what neither comes from nor goes to a pod's interface is accepted.
+/// The chains and sets that every node has, whatever the policies. What a pod sends is judged in the base chain <c>egress</c>, what is sent to a pod in the base
+/// chain <c>ingress</c> behind it, so that accept means the same in both: this half has nothing against it. Each costs one look-up, the dispatch of the pod's address.
+/// Two base chains, and not a chain that goes on to another: kernels before 6.19 check a ruleset at each commit by walking every path through it, and paths of one half would
+/// be multiplied by those of the other. What neither comes from nor goes to a pod's interface passes both at their first rule.
 /// </summary>
 public static class BaseChains
 {
@@ -29,7 +31,7 @@ public static class BaseChains
     /// <summary>The chains.</summary>
     public static EquatableArray<Chain> Chains(RulesetOptions options)
     {
-        Chain[] chains = [Prerouting, Forward, Egress, Ingress];
+        Chain[] chains = [Prerouting, Egress, Ingress];
         return new(options.Masquerade ? [.. chains, Postrouting] : chains);
     }
 
@@ -57,32 +59,26 @@ public static class BaseChains
         new([new Match.InputInterface(Pods), new Match.SourceNotRoutedBack()], [new Statement.Counter(), Drop]),
     ]);
 
-    private static Chain Forward { get; } = new("forward", new(ChainType.Filter, Hook.Forward, 0),
+    private static Chain Egress { get; } = new("egress", new(ChainType.Filter, Hook.Forward, -1),
     [
-        new([new Match.ConnectionState(CtState.Established | CtState.Related)], [Accept]),
-        .. FamilyFacts.Both.Select(family => new Rule(
-            [new Match.InputInterface(Pods), new Match.OutputInterface(Pods), new Match.AddressPairInSet(family, Self(family))],
-            [Accept],
-            "a pod may reach itself")),
-        new([new Match.InputInterface(Pods)], [new Statement.Final(Verdict.Goto(ChainName.Egress))]),
-        new([], [new Statement.Final(Verdict.Goto(ChainName.Ingress))]),
+        new([new Match.InputInterface(Pods, Negated: true)], [Accept]),
+        .. Judgement(Side.Saddr, DispatchEgress),
     ]);
 
-    // A source without an entry is a pod that is not, or not yet, known: its packets go nowhere.
-    private static Chain Egress { get; } = new(ChainName.Egress, null,
-    [
-        new([], [new Statement.AddressVerdictMap(Side.Saddr, Family.IPv4, DispatchEgress(Family.IPv4))]),
-        new([], [new Statement.AddressVerdictMap(Side.Saddr, Family.IPv6, DispatchEgress(Family.IPv6))]),
-        new([], [new Statement.Counter(), Drop]),
-    ]);
-
-    private static Chain Ingress { get; } = new(ChainName.Ingress, null,
+    private static Chain Ingress { get; } = new("ingress", new(ChainType.Filter, Hook.Forward, 0),
     [
         new([new Match.OutputInterface(Pods, Negated: true)], [Accept]),
-        new([], [new Statement.AddressVerdictMap(Side.Daddr, Family.IPv4, DispatchIngress(Family.IPv4))]),
-        new([], [new Statement.AddressVerdictMap(Side.Daddr, Family.IPv6, DispatchIngress(Family.IPv6))]),
-        new([], [new Statement.Counter(), Drop]),
+        .. Judgement(Side.Daddr, DispatchIngress),
     ]);
+
+    // An address without an entry is a pod that is not, or not yet, known: its packets go nowhere.
+    private static IEnumerable<Rule> Judgement(Side side, Func<Family, string> map) =>
+    [
+        new([new Match.ConnectionState(CtState.Established | CtState.Related)], [Accept]),
+        .. FamilyFacts.Both.Select(family => new Rule([new Match.InputInterface(Pods), new Match.AddressPairInSet(family, Self(family))], [Accept], "a pod may reach itself")),
+        .. FamilyFacts.Both.Select(family => new Rule([], [new Statement.AddressVerdictMap(side, family, map(family))])),
+        new([], [new Statement.Counter(), Drop]),
+    ];
 
     private static Chain Postrouting { get; } = new("postrouting", new(ChainType.Nat, Hook.Postrouting, 100),
         FamilyFacts.Both.Select(family => new Rule(

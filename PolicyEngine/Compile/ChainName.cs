@@ -9,12 +9,6 @@ internal static class ChainName
     /// <summary>Characters of a name at most; the kernel allows 255 bytes. A comment holds at most 128 bytes (nft's NFTNL_UDATA_COMMENT_MAXLEN).</summary>
     public const int MaxLength = 128;
 
-    /// <summary>Judges the packets of every pod's egress.</summary>
-    public const string Egress = "egress";
-
-    /// <summary>Judges what is forwarded to a pod, and accepts what goes elsewhere; always ends in a verdict.</summary>
-    public const string Ingress = "ingress";
-
     /// <summary><c>policy-HASH-NAMESPACE/NAME-in</c>; the hash, over the whole name, keeps cut names apart.</summary>
     public static string OfPolicy(NamespacedName policy, Direction direction)
     {

@@ -19,7 +19,7 @@ public static class PodCompiler
     {
         var isolating = policies.Where(policy => policy.Policy.Rules(direction) is not null).ToList();
         if (isolating.Count == 0 && !options.IsolateByDefault)
-            return new(PolicyCompiler.Allowed(direction), null);
+            return new(Verdict.Accept, null);
 
         string[] chains = [.. isolating.Select(policy => policy.Chain(direction)?.Name).OfType<string>()];
         var name = ChainName.OfPods(direction, chains);

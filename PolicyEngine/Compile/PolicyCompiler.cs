@@ -7,7 +7,7 @@ namespace Overlay.PolicyEngine.Compile;
 /// <summary>A policy as chains, and the sets its rules refer to.</summary>
 /// <param name="Policy">What it was compiled from.</param>
 /// <param name="Ingress">Accepts what the policy allows towards a pod; null when that is nothing.</param>
-/// <param name="Egress">Sends on to the chain <c>ingress</c> what the policy allows from a pod; null when that is nothing.</param>
+/// <param name="Egress">Accepts what the policy allows from a pod; null when that is nothing.</param>
 /// <param name="Sources">The sets, each once, by name.</param>
 public sealed record CompiledPolicy(NetworkPolicy Policy, Chain? Ingress, Chain? Egress, EquatableArray<SetSource> Sources)
 {
@@ -38,14 +38,11 @@ public static class PolicyCompiler
         {
             var rule = new RuleCompiler(policy.Name.Namespace, direction, policyRules[i], sources);
             var comment = ChainName.Comment(policy.Name, direction, i);
-            rules.AddRange(rule.Compile().Select(matches => new Rule(matches, [new Statement.Final(Allowed(direction))], comment)));
+            rules.AddRange(rule.Compile().Select(matches => new Rule(matches, [new Statement.Final(Verdict.Accept)], comment)));
         }
 
         return rules.Count == 0 ? null : new(ChainName.OfPolicy(policy.Name, direction), null, rules.ToEquatableArray());
     }
-
-    // What a pod may send may still be refused by the pod it goes to.
-    internal static Verdict Allowed(Direction direction) => direction == Direction.Ingress ? Verdict.Accept : Verdict.Goto(ChainName.Ingress);
 }
 
 /// <summary>Compiles one rule to the match lists that allow; adds the sets they refer to.</summary>

@@ -91,6 +91,7 @@ public static partial class NftText
         (-150, _) => "mangle",
         (-100, Hook.Prerouting) => "dstnat",
         (0, _) => "filter",
+        (-1, _) => "filter - 1",
         (50, _) => "security",
         (100, Hook.Postrouting) => "srcnat",
         var (priority, _) => priority.ToString(CultureInfo.InvariantCulture),

@@ -48,8 +48,8 @@ public partial class PolicyCompilerTests
         AssertIngress([Web, new Peer.Any()], [Port(80), new PortMatch.Any()], ["accept"]);
 
     [Test]
-    public void Egress_goes_on_to_ingress_and_looks_at_the_destination() =>
-        AssertEgress([Web], [Port(80)], ["ip daddr @peer-#-v4 tcp dport 80 goto ingress", "ip6 daddr @peer-#-v6 tcp dport 80 goto ingress"]);
+    public void Egress_looks_at_the_destination() =>
+        AssertEgress([Web], [Port(80)], ["ip daddr @peer-#-v4 tcp dport 80 accept", "ip6 daddr @peer-#-v6 tcp dport 80 accept"]);
 
     [Test]
     public void Several_ports_are_one_set_and_one_port_is_none()
@@ -88,8 +88,8 @@ public partial class PolicyCompilerTests
     public void Named_port_on_egress_is_one_look_up_of_peer_and_port() =>
         AssertEgress([Web], [Http],
         [
-            "ip daddr . meta l4proto . th dport @peer-port-#-v4 goto ingress",
-            "ip6 daddr . meta l4proto . th dport @peer-port-#-v6 goto ingress",
+            "ip daddr . meta l4proto . th dport @peer-port-#-v4 accept",
+            "ip6 daddr . meta l4proto . th dport @peer-port-#-v6 accept",
         ]);
 
     [Test]
