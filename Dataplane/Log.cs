@@ -66,6 +66,9 @@ internal static class Log
     public static void Disagreement(ILogger log, string what) =>
         Write(log, LogEventLevel.Error, 36, "the incremental ruleset differed from the one computed anew, which is now in force: {What}", what);
 
+    public static void KernelUnreadable(ILogger log, string reason) =>
+        Write(log, LogEventLevel.Error, 37, "the kernel could not be read: {Reason}; it is tried again", reason);
+
     private static void Write(ILogger log, LogEventLevel level, int id, string template, params object[] values)
     {
         if (log.IsEnabled(level))

@@ -5,6 +5,7 @@ using Overlay.Dataplane.Cni;
 using Overlay.Dataplane.Datastore.Directory;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Kernel;
+using Overlay.Dataplane.Netlink;
 using Overlay.Dataplane.Reconcile;
 using Overlay.Dataplane.Store;
 using Serilog;
@@ -93,9 +94,18 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
     // Brings the kernel up to date; returns how long until it is to be looked at again.
     private TimeSpan Reconcile(NodeDataplane dataplane, bool resync)
     {
-        var complete = resync ? dataplane.Resync() : dataplane.Commit();
-        if (!complete)
+        try
+        {
+            if (!(resync ? dataplane.Resync() : dataplane.Commit()))
+                return _backoff.Next();
+        }
+        catch (Exception e) when (e is NetlinkException or NftablesException)
+        {
+            // The kernel could not be read, or gave no answer; what it has stays in force, and the next try begins with reading it.
+            Log.KernelUnreadable(log, e.Message);
             return _backoff.Next();
+        }
+
         _backoff.Reset();
         if (dataplane.PodCidrs.Count > 0)
         {
@@ -142,6 +152,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
     // What an earlier life of this agent wired: as long as the interface is there, the pod is.
     private void Recall(AttachmentFolder folder, NodeDataplane dataplane, NodeKernel kernel)
     {
+        kernel.Links.Resync();
         var found = folder.ReadAll(out var unreadable);
         foreach (var reason in unreadable)
             Log.AttachmentUnreadable(log, reason);

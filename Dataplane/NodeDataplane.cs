@@ -19,6 +19,7 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
 {
     private readonly RulesetOptions _options = new(configuration.Masquerade, configuration.IsolateByDefault);
     private readonly RulesetProjection _projection = new(new RulesetOptions(configuration.Masquerade, configuration.IsolateByDefault));
+    private readonly Dictionary<NamespacedName, NetworkPolicy> _quarantined = [];
     private PodNetwork _network = new([], []);
     private EquatableArray<Degradation> _projected = [];
     private bool _nodeStale = true;
@@ -56,27 +57,29 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
     /// <summary>The pod is no longer local.</summary>
     public void Detach(AttachmentKey key) => Carry(Store.Detach(key));
 
-    /// <summary>Brings policy into the kernel: one transaction, all or nothing.</summary>
-    /// <exception cref="NftablesException">The kernel refused; it keeps the ruleset it had.</exception>
+    /// <summary>
+    /// Brings policy into the kernel: one transaction, all or nothing. A policy of which the kernel refuses a part is quarantined: it goes on
+    /// isolating the pods it selects and allows them nothing, so that one bad object stops no other.
+    /// </summary>
+    /// <exception cref="NftablesException">The kernel refused what is no policy's fault; it keeps the ruleset it had.</exception>
     public void CommitPolicy()
     {
         if (_nodeStale)
             Reproject();
-        if (_rulesetStale)
+        while (true)
         {
-            // The first commit, and the one after a failure: what the kernel holds is not known, so it is read and the difference repaired.
-            _projection.Take();
-            kernel.Nftables.Resync(_projection.Current);
-            _rulesetStale = false;
-            return;
+            var fromDump = _rulesetStale;
+            try
+            {
+                CommitRuleset();
+                return;
+            }
+            catch (NftablesException refused) when (!fromDump || Quarantine(refused))
+            {
+                // A refused change may be the fault of whoever changed our table: so once more, from what the kernel really holds.
+                // Refused even so it is a policy's: once more without that one. A policy is quarantined only once.
+            }
         }
-
-        var delta = _projection.Take();
-        if (delta.IsEmpty)
-            return;
-        _rulesetStale = true;
-        kernel.Nftables.Apply(delta);
-        _rulesetStale = false;
     }
 
     /// <summary>Brings everything pending into the kernel.</summary>
@@ -103,7 +106,8 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
             complete = false;
         }
 
-        Report([.. _projected, .. degradations]);
+        var quarantined = _quarantined.Keys.Order().Select(name => new Degradation($"policy {name}", "is quarantined, the kernel refused a part of it: its pods are isolated and it allows them nothing; see the log."));
+        Report([.. _projected, .. quarantined, .. degradations]);
         return complete;
     }
 
@@ -114,17 +118,52 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
         _nodeStale = true;
         Reproject();
         var drift = new List<string>(kernel.Routing.Resync());
-        _projection.Take();
+        var isKnown = !_rulesetStale;
+        CommitPolicy();
         var wanted = _projection.Current;
-        var anew = RulesetProjection.FromScratch(Store.ToClusterState(_options, _network));
+        var state = Store.ToClusterState(_options, _network);
+        var anew = RulesetProjection.FromScratch(state with { Policies = [.. state.Policies.Select(policy => _quarantined.GetValueOrDefault(policy.Name, policy))] });
         if (NftText.Print(wanted) is var text && NftText.Print(anew) is var referee && text != referee)
             Log.Disagreement(log, FirstDifference(text, referee));
-        if (!_rulesetStale)
+        if (isKnown)
             drift.AddRange(kernel.Nftables.Resync(anew));
         DriftRepaired += drift.Count;
         foreach (var row in drift)
             Log.DriftRepaired(log, row);
         return Commit();
+    }
+
+    private void CommitRuleset()
+    {
+        var delta = _projection.Take();
+        if (_rulesetStale)
+        {
+            // The first commit, and the one after a failure: what the kernel holds is not known, so it is read and the difference repaired.
+            kernel.Nftables.Resync(_projection.Current);
+        }
+        else if (!delta.IsEmpty)
+        {
+            _rulesetStale = true;
+            kernel.Nftables.Apply(delta);
+        }
+
+        _rulesetStale = false;
+    }
+
+    private bool Quarantine(NftablesException refused)
+    {
+        if (refused.IsTransient)
+            return false;
+        var guilty = _projection.PoliciesOf(refused.Failures[0].Name).Where(name => !_quarantined.ContainsKey(name)).ToList();
+        foreach (var policy in Store.Policies.Where(policy => guilty.Contains(policy.Name)))
+        {
+            Log.Quarantined(log, policy.Name.ToString(), refused.Message);
+            var isolating = policy with { Ingress = policy.Ingress is null ? null : [], Egress = policy.Egress is null ? null : [] };
+            _quarantined.Add(policy.Name, isolating);
+            _projection.SetPolicy(isolating);
+        }
+
+        return guilty.Count > 0;
     }
 
     private void Carry(IReadOnlyList<Consequence> consequences)
@@ -146,9 +185,11 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
                     _projection.RemoveNamespace(name);
                     break;
                 case Consequence.SetPolicy(var policy):
+                    _quarantined.Remove(policy.Name);
                     _projection.SetPolicy(policy);
                     break;
                 case Consequence.RemovePolicy(var name):
+                    _quarantined.Remove(name);
                     _projection.RemovePolicy(name);
                     break;
                 case Consequence.ReprojectNode:

@@ -29,6 +29,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
             "ADD" => Add(request),
             "DEL" => Delete(new AttachmentKey(request.ContainerId, request.IfName)),
             "CHECK" => Check(request),
+            "GC" => Collect(request),
             "STATUS" => Status(),
             _ => AgentError.Answer(CniErrorCode.InvalidEnvironment, $"unknown CNI_COMMAND: {request.Command}"),
         };
@@ -86,6 +87,15 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
 
         Log.PodUnwired(log, attachment.Pod.ToString(), device);
         return AgentResponse.Done;
+    }
+
+    // CNI spec, GC: everything of this network that the runtime does not know any more; one that fails stops no other.
+    private AgentResponse Collect(AgentRequest request)
+    {
+        var valid = request.ValidAttachments.Select(attachment => new AttachmentKey(attachment.ContainerId, attachment.IfName)).ToHashSet();
+        var stale = dataplane.Store.Attachments.Where(attachment => attachment.Network == request.Network && !valid.Contains(attachment.Key)).Select(attachment => attachment.Key).ToList();
+        var errors = stale.Select(key => Delete(key).Error?.Msg).OfType<string>().ToList();
+        return errors.Count == 0 ? AgentResponse.Done : AgentError.Answer(CniErrorCode.Io, string.Join("; ", errors));
     }
 
     private AgentResponse Check(AgentRequest request)

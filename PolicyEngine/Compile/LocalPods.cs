@@ -98,6 +98,13 @@ internal sealed class LocalPods(RulesetOptions options, LiveRuleset ruleset, Set
         Reselect(live, _ => false);
     }
 
+    /// <summary>The policies in force here whose chains or sets go by that name.</summary>
+    public IReadOnlyList<NamespacedName> PoliciesOf(string name) => _policies.Values
+        .Where(live => live.Compiled is { } compiled && (compiled.Ingress?.Name == name || compiled.Egress?.Name == name || compiled.Sources.Any(source => source.Set.Name == name)))
+        .Select(live => live.Policy.Name)
+        .Order()
+        .ToList();
+
     private void Reselect(LivePolicy live, Func<Labels, bool> selects)
     {
         foreach (var group in _groups.Values.Where(group => group.Namespace == live.Policy.Name.Namespace))

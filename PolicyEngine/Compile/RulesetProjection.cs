@@ -82,6 +82,9 @@ public sealed class RulesetProjection
     /// <summary>A policy is gone; one that was not known is ignored.</summary>
     public void RemovePolicy(NamespacedName name) => _localPods.RemovePolicy(name);
 
+    /// <summary>The policies that the chain or set of that name comes from, in order: whose fault it is when the kernel refuses it. Looks at every policy.</summary>
+    public IReadOnlyList<NamespacedName> PoliciesOf(string name) => _localPods.PoliciesOf(name);
+
     /// <summary>The difference between the ruleset now and at the last call (at first: an empty one). What changed and changed back is not in it.</summary>
     public RulesetDelta Take() => _ruleset.Take(_sets.Collect());
 

@@ -1,0 +1,164 @@
+using System.Diagnostics;
+using System.Net.Sockets;
+using System.Text;
+using System.Text.Json;
+
+namespace Overlay.Tests.Kernel;
+
+/// <summary>A node: a network namespace, its agent process, its folders.</summary>
+internal sealed class TestNode : IDisposable
+{
+    private readonly TestCluster _cluster;
+    private readonly string _folder;
+    private readonly List<TestPod> _pods = [];
+    private Process? _agent;
+    private ProgramOutput? _output;
+
+    public TestNode(TestCluster cluster, string name, int number, string address)
+    {
+        _cluster = cluster;
+        Name = name;
+        Address = address;
+        _folder = Directory.CreateDirectory(Path.Combine(cluster.Folder, name)).FullName;
+        Net = NetnsFixture.Create();
+        cluster.Plug(Net, address, number);
+    }
+
+    public string Name { get; }
+
+    /// <summary>Its underlay address.</summary>
+    public string Address { get; }
+
+    public NetnsFixture Net { get; }
+
+    public IReadOnlyList<TestPod> Pods => _pods;
+
+    /// <summary>What the agent has logged.</summary>
+    public string Log => _output?.ToString() ?? "";
+
+    /// <summary>The conflist the agent writes.</summary>
+    public string Conflist => Path.Combine(_folder, "net.d", "05-overlay.conflist");
+
+    /// <summary>Folder of the address files.</summary>
+    public string IpamDir => Path.Combine(_folder, "networks");
+
+    /// <summary>Folder of the attachment files.</summary>
+    public string Attachments => Path.Combine(_folder, "state", "attachments");
+
+    /// <summary>Folder of the status files this node publishes.</summary>
+    public string Statuses => Path.Combine(_cluster.Manifests, ".status", Name);
+
+    private string Socket => Path.Combine(_folder, "agent.sock");
+
+    /// <summary>Starts the agent and waits until it serves.</summary>
+    public void StartAgent(params string[] more)
+    {
+        _agent = Net.Start(
+            Programs.Overlay,
+            ["agent", "--node-name", Name, "--datastore", $"directory:{_cluster.Manifests}", "--socket", Socket, "--state-dir", Path.Combine(_folder, "state"), "--cni-conf-dir", Path.Combine(_folder, "net.d"), "--cni-ipam-dir", IpamDir, .. more]);
+        _output = new ProgramOutput(_agent);
+        TestCluster.Eventually(() => _agent.HasExited || Ask("STATUS") is not null, $"the agent of {Name} serves", () => Log);
+        Assert.That(_agent.HasExited, Is.False, Log);
+    }
+
+    /// <summary>Stops the agent: SIGTERM, or SIGKILL.</summary>
+    public int StopAgent(bool kill = false)
+    {
+        if (_agent is null)
+            return 0;
+        if (kill)
+            _agent.Kill();
+        else
+            _ = Libc.Terminate(_agent.Id);
+        Assert.That(_agent.WaitForExit(TimeSpan.FromSeconds(20)), $"the agent of {Name} ends; {Log}");
+        var code = _agent.ExitCode;
+        _agent.Dispose();
+        _agent = null;
+        return code;
+    }
+
+    /// <summary>Asks the agent something without the plugin; null when nobody answers.</summary>
+    public string? Ask(string command)
+    {
+        using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            socket.Connect(new UnixDomainSocketEndPoint(Socket));
+            socket.Send(Encoding.UTF8.GetBytes($$"""{"version":1,"command":"{{command}}"}""" + "\n"));
+            var buffer = new byte[65536];
+            var read = socket.Receive(buffer);
+            return read == 0 ? null : Encoding.UTF8.GetString(buffer, 0, read);
+        }
+        catch (SocketException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Makes a pod's namespace and has the plugin wire it.</summary>
+    public TestPod AddPod(string name, string[]? addresses = null)
+    {
+        var pod = new TestPod(this, name);
+        _pods.Add(pod);
+        pod.Add(addresses ?? []);
+        return pod;
+    }
+
+    /// <summary>Runs the plugin in this node's namespace, as a runtime would.</summary>
+    public CommandOutput Plugin(string command, string containerId, string netns, string pod, string configuration)
+    {
+        var start = new ProcessStartInfo(Programs.OverlayCni) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        var (podNamespace, podName) = (pod.Split('/')[0], pod.Split('/')[1]);
+        start.Environment["CNI_COMMAND"] = command;
+        start.Environment["CNI_CONTAINERID"] = containerId;
+        start.Environment["CNI_NETNS"] = netns;
+        start.Environment["CNI_IFNAME"] = "eth0";
+        start.Environment["CNI_PATH"] = Path.GetDirectoryName(Programs.OverlayCni);
+        start.Environment["CNI_ARGS"] = $"IgnoreUnknown=1;K8S_POD_NAMESPACE={podNamespace};K8S_POD_NAME={podName}";
+        using var process = Net.Netns.Run(() => Process.Start(start)!);
+        var (output, error) = (process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
+        process.StandardInput.Write(configuration);
+        process.StandardInput.Close();
+        process.WaitForExit();
+        return new(process.ExitCode, output.GetAwaiter().GetResult(), error.GetAwaiter().GetResult());
+    }
+
+    /// <summary>The network configuration as libcni makes it from the conflist, with what is asked for this pod.</summary>
+    public string Configuration(IReadOnlyList<string> addresses)
+    {
+        using var conflist = JsonDocument.Parse(File.ReadAllText(Conflist));
+        var plugin = conflist.RootElement.GetProperty("plugins")[0];
+        var configuration = plugin.EnumerateObject().ToDictionary(property => property.Name, property => (object)property.Value);
+        configuration["name"] = conflist.RootElement.GetProperty("name").GetString()!;
+        configuration["cniVersion"] = "1.1.0";
+        if (addresses.Count > 0)
+            configuration["runtimeConfig"] = new Dictionary<string, object> { ["ips"] = addresses };
+        return JsonSerializer.Serialize(configuration);
+    }
+
+    public void Dispose()
+    {
+        StopAgent(kill: true);
+        foreach (var pod in _pods)
+            pod.Dispose();
+        Net.Dispose();
+    }
+}
+
+/// <summary>The two programs as built beside the tests.</summary>
+internal static class Programs
+{
+    public static string Overlay { get; } = Path.Combine(AppContext.BaseDirectory, "overlay");
+
+    public static string OverlayCni { get; } = Path.Combine(AppContext.BaseDirectory, "overlay-cni");
+}
+
+internal static partial class Libc
+{
+    private const int SIGTERM = 15;
+
+    public static int Terminate(int process) => Kill(process, SIGTERM);
+
+    [System.Runtime.InteropServices.LibraryImport("libc", EntryPoint = "kill")]
+    private static partial int Kill(int process, int signal);
+}

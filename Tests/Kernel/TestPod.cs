@@ -1,0 +1,115 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text.Json;
+
+namespace Overlay.Tests.Kernel;
+
+/// <summary>A pod: a network namespace that the plugin wired, and the servers in it.</summary>
+internal sealed class TestPod : IDisposable
+{
+    private static int _count;
+    private readonly TestNode _node;
+    private readonly List<IDisposable> _servers = [];
+
+    public TestPod(TestNode node, string name)
+    {
+        _node = node;
+        Name = name;
+        ContainerId = $"container-{Interlocked.Increment(ref _count)}";
+        Net = NetnsFixture.Create();
+    }
+
+    /// <summary><c>namespace/name</c>.</summary>
+    public string Name { get; }
+
+    public string ContainerId { get; }
+
+    public NetnsFixture Net { get; }
+
+    /// <summary>What ADD answered.</summary>
+    public JsonElement Result { get; private set; }
+
+    public IPAddress IPv4 => Address(AddressFamily.InterNetwork);
+
+    public IPAddress IPv6 => Address(AddressFamily.InterNetworkV6);
+
+    /// <summary>The host's end of the pair.</summary>
+    public string HostInterface => Result.GetProperty("interfaces")[0].GetProperty("name").GetString()!;
+
+    public CommandOutput TryAdd(string[] addresses) => _node.Plugin("ADD", ContainerId, Net.Path, Name, _node.Configuration(addresses));
+
+    public void Add(string[] addresses)
+    {
+        var answer = TryAdd(addresses);
+        Assert.That(answer.ExitCode, Is.Zero, $"ADD {Name}: {answer.Output}{answer.Error}\n{_node.Log}");
+        Result = JsonDocument.Parse(answer.Output).RootElement;
+    }
+
+    public CommandOutput Remove() => _node.Plugin("DEL", ContainerId, Net.Path, Name, _node.Configuration([]));
+
+    public CommandOutput Check() => _node.Plugin("CHECK", ContainerId, Net.Path, Name, Insert(_node.Configuration([]), Result));
+
+    /// <summary>Listens on a TCP port of every address and accepts for ever.</summary>
+    public void Serve(int port)
+    {
+        var server = Net.Netns.Run(() =>
+        {
+            var socket = new Socket(AddressFamily.InterNetworkV6, SocketType.Stream, ProtocolType.Tcp) { DualMode = true };
+            socket.Bind(new IPEndPoint(IPAddress.IPv6Any, port));
+            socket.Listen(16);
+            return socket;
+        });
+        _servers.Add(server);
+        _ = AcceptAsync(server);
+    }
+
+    /// <summary>Whether a TCP connection to an address comes about within a second; a refusal by the other end counts as not.</summary>
+    public bool Connects(IPAddress address, int port) => Net.Netns.Run(() =>
+    {
+        using var client = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { Blocking = false };
+        try
+        {
+            client.Connect(address, port);
+        }
+        catch (SocketException e) when (e.SocketErrorCode is SocketError.WouldBlock or SocketError.InProgress)
+        {
+        }
+        catch (SocketException)
+        {
+            return false;
+        }
+
+        return client.Poll(TimeSpan.FromSeconds(1), SelectMode.SelectWrite) && (int)client.GetSocketOption(SocketOptionLevel.Socket, SocketOptionName.Error)! == 0;
+    });
+
+    public void Dispose()
+    {
+        foreach (var server in _servers)
+            server.Dispose();
+        Net.Dispose();
+    }
+
+    private static async Task AcceptAsync(Socket server)
+    {
+        try
+        {
+            while (true)
+                (await server.AcceptAsync()).Dispose();
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // The test is over.
+        }
+    }
+
+    private static string Insert(string configuration, JsonElement prevResult)
+    {
+        var values = JsonDocument.Parse(configuration).RootElement.EnumerateObject().ToDictionary(property => property.Name, property => property.Value);
+        values["prevResult"] = prevResult;
+        return JsonSerializer.Serialize(values);
+    }
+
+    private IPAddress Address(AddressFamily family) => Result.GetProperty("ips").EnumerateArray()
+        .Select(ip => IPAddress.Parse(ip.GetProperty("address").GetString()!.Split('/')[0]))
+        .First(address => address.AddressFamily == family);
+}
