@@ -4,6 +4,7 @@ using Overlay.Dataplane.Cli;
 var root = new RootCommand("Connects and protects the pods of a Kubernetes node: VXLAN, dual stack, NetworkPolicy in nftables.")
 {
     AgentCommand.Create(),
+    RenderCommand.Create(),
     DemoCommand.Create(),
 };
 var invocation = root.Parse(args.Length == 0 ? ["--help"] : args);

@@ -67,9 +67,19 @@ public static class YamlText
         }
         catch (YamlException e)
         {
+            Broken(e.Start, e.Message);
+        }
+        catch (InvalidOperationException)
+        {
+            // YamlDotNet's scanner throws it, instead of its own, for some plain scalars that cannot go on (18.1.0, Scanner.ScanPlainScalar).
+            Broken(parser.Current?.End ?? Mark.Empty, "a value is cut off or continued wrongly after this line");
+        }
+
+        void Broken(Mark mark, string reason)
+        {
             // The parser counts one line on at the end of the text.
-            var line = Math.Min((int)e.Start.Line, part.AsSpan().TrimEnd().Count('\n') + 1);
-            documents.Add(new(line + offset, null, $"not valid YAML: {e.Message.TrimEnd('.')}."));
+            var line = Math.Min((int)mark.Line, part.AsSpan().TrimEnd().Count('\n') + 1);
+            documents.Add(new(line + offset, null, $"not valid YAML: {reason.TrimEnd('.')}."));
         }
     }
 

@@ -9,8 +9,8 @@ public readonly record struct NamespacedName(string Namespace, string Name) : IC
     public int CompareTo(NamespacedName other) =>
         string.CompareOrdinal(Namespace, other.Namespace) is var order and not 0 ? order : string.CompareOrdinal(Name, other.Name);
 
-    /// <summary><c>namespace/name</c>.</summary>
-    public override string ToString() => $"{Namespace}/{Name}";
+    /// <summary><c>namespace/name</c>; the bare name of what is in no namespace.</summary>
+    public override string ToString() => string.IsNullOrEmpty(Namespace) ? Name : $"{Namespace}/{Name}";
 
     /// <summary>Order of <see cref="CompareTo"/>.</summary>
     public static bool operator <(NamespacedName left, NamespacedName right) => left.CompareTo(right) < 0;

@@ -1,0 +1,62 @@
+using Overlay.Dataplane.Cni;
+using Overlay.Dataplane.Desired;
+using Overlay.PolicyEngine.Model;
+
+namespace Overlay.Tests.Dataplane;
+
+[FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
+public sealed class AttachmentFolderTests : IDisposable
+{
+    private readonly string _state = Directory.CreateTempSubdirectory("overlay-state-").FullName;
+
+    public void Dispose() => Directory.Delete(_state, recursive: true);
+
+    [Test]
+    public void What_is_written_is_read_again_by_the_next_agent()
+    {
+        var folder = new AttachmentFolder(_state);
+        Assert.That(folder.ReadAll(out _), Is.Empty);
+        var (one, other) = (AttachmentOf("c1"), AttachmentOf("c2") with { PodUid = "" });
+        folder.Write(other);
+        folder.Write(one with { Network = "before" });
+        folder.Write(one);
+        Assert.That(new AttachmentFolder(_state).ReadAll(out var broken), Is.EqualTo(new[] { one, other }));
+        Assert.That(broken, Is.Empty);
+        folder.Delete(one.Key);
+        folder.Delete(one.Key);
+        Assert.That(folder.ReadAll(out _), Is.EqualTo(new[] { other }));
+        Assert.That(Directory.GetFiles(Path.Combine(_state, "attachments")), Has.Length.EqualTo(1));
+    }
+
+    [TestCase("")]
+    [TestCase("null")]
+    [TestCase("{")]
+    [TestCase("{\"containerId\": \"c\"}")]
+    [TestCase("{\"containerId\":\"c\",\"ifName\":\"eth0\",\"podNamespace\":\"a\",\"podName\":\"b\",\"hostInterface\":\"ovl\",\"podMac\":\"02:00\",\"addresses\":[]}")]
+    [TestCase("{\"containerId\":\"c\",\"ifName\":\"eth0\",\"podNamespace\":\"a\",\"podName\":\"b\",\"hostInterface\":\"ovl\",\"podMac\":\"02:00:00:00:00:01\",\"addresses\":[\"x\"]}")]
+    [TestCase("{\"containerId\":null,\"ifName\":\"eth0\",\"podNamespace\":\"a\",\"podName\":\"b\",\"hostInterface\":\"ovl\",\"podMac\":null,\"addresses\":null}")]
+    public void A_corrupt_file_is_named_and_the_others_are_read(string content)
+    {
+        var folder = new AttachmentFolder(_state);
+        folder.Write(AttachmentOf("c1"));
+        var path = Path.Combine(_state, "attachments", "b-eth0.json");
+        File.WriteAllText(path, content);
+        Assert.That(folder.ReadAll(out var broken), Has.Count.EqualTo(1));
+        Assert.That(broken.Single(), Does.StartWith($"{path}: not an attachment: "));
+    }
+
+    [Test]
+    public void A_name_that_leads_elsewhere_is_refused() =>
+        Assert.That(() => new AttachmentFolder(_state).Write(AttachmentOf("../c1")), Throws.ArgumentException);
+
+    private static Attachment AttachmentOf(string container) => new(
+        container,
+        "eth0",
+        new("shop", "web"),
+        "0b4c",
+        "/run/netns/x",
+        "ovl0123456789a",
+        new(0x02_00_00_00_00_01),
+        [InetAddress.Parse("10.42.1.5"), InetAddress.Parse("fd00::5")],
+        "overlay");
+}
