@@ -110,8 +110,11 @@ internal sealed class RuleCompiler(string @namespace, Direction direction, Polic
 
     // The destination decides what a name means: on ingress one of our pods, on egress the peer, so that there one look-up answers for both.
     private EquatableArray<Match> NamedMatch(PeerAlternative peer, Family family, EquatableArray<PortName> ports) => direction == Direction.Ingress
-        ? [.. PeerMatch(peer), new Match.AddressPortInSet(Side.Daddr, family, Use(SetSources.LocalPorts(family, ports)))]
+        ? [.. PeerMatch(peer).Where(match => !IsWholeFamily(match)), new Match.AddressPortInSet(Side.Daddr, family, Use(SetSources.LocalPorts(family, ports)))]
         : [new Match.AddressPortInSet(Side.Daddr, family, Use(SetSources.PeerPorts(family, peer.Selectors, peer.Within, ports)))];
+
+    // Every address of the family: what looks at an address of that family need not ask again.
+    private static bool IsWholeFamily(Match match) => match is Match.AddressInPrefix { Prefix.PrefixLength: 0, Negated: false };
 
     private string Use(SetSource source)
     {
