@@ -8,7 +8,7 @@ namespace Overlay.Tests;
 /// <summary>build.ps1 is two scripts in one file: each shell must read its own half and none of the other's.</summary>
 public class BuildScriptTests
 {
-    private static readonly string Script = Path.Combine(RepositoryRoot(), "build.ps1");
+    private static readonly string Script = Path.Combine(SourceTree.Root, "build.ps1");
 
     [Test]
     public void Sh_starts_it_on_a_machine_without_PowerShell()
@@ -140,13 +140,5 @@ public class BuildScriptTests
         var output = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
         return (process.ExitCode, output, error.Result);
-    }
-
-    private static string RepositoryRoot()
-    {
-        var folder = new DirectoryInfo(AppContext.BaseDirectory);
-        while (!File.Exists(Path.Combine(folder.FullName, "Overlay.sln")))
-            folder = folder.Parent!;
-        return folder.FullName;
     }
 }

@@ -11,7 +11,7 @@ namespace Overlay.Dataplane.Cli.Demo;
 internal sealed class DemoCluster : IDisposable
 {
     private const string FolderPrefix = "/run/overlay-demo-";
-    private static readonly TimeSpan AgentStart = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan AgentStart = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(5);
 
     private readonly string _folder = FolderPrefix + Environment.ProcessId.ToString(CultureInfo.InvariantCulture);

@@ -28,8 +28,9 @@ internal sealed class Prober(IReadOnlyDictionary<string, Netns> sources, IReadOn
         var deadline = DateTime.UtcNow + bound;
         while (true)
         {
+            var isLast = DateTime.UtcNow >= deadline;
             var measured = await MeasureAsync(asked, cancellation);
-            if (DateTime.UtcNow >= deadline || !measured.DifferencesTo(asked).Any())
+            if (isLast || !measured.DifferencesTo(asked).Any())
                 return measured;
         }
     }
