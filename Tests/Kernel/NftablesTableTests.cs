@@ -179,6 +179,22 @@ public partial class NftablesTableTests
     }
 
     [Test]
+    public void The_table_is_read_and_repaired_while_others_change_theirs()
+    {
+        using var kernel = NftablesFixture.Create();
+        using var others = kernel.Net.Start("sh", "-c", "while read line; do nft add table ip others && nft delete table ip others && echo done; done");
+        for (var step = 0; step < 10; step++)
+        {
+            others.StandardInput.WriteLine();
+            kernel.Table.Resync(step % 2 == 0 ? Shapes : Rulesets.Empty);
+            others.StandardInput.WriteLine();
+            Assert.That(kernel.Table.Verify(step % 2 == 0 ? Shapes : Rulesets.Empty), Is.Empty);
+        }
+        others.StandardInput.Close();
+        Assert.That(others.StandardOutput.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries), Has.Length.EqualTo(20).And.All.EqualTo("done"));
+    }
+
+    [Test]
     public void Counters_keep_counting_while_nothing_changes()
     {
         using var kernel = NftablesFixture.Create();
