@@ -11,13 +11,13 @@ public static class ClusterGen
     private static readonly string[] Nodes = ["node-1", "node-2", "node-3"];
     private static readonly string[] Protocols = ["TCP", "UDP", "SCTP"];
     private static readonly string[] PortNames = ["web", "dns"];
-    private static readonly int[] Ports = [1, 53, 80, 81, 8080, 65535];
+    private static readonly int[] Ports = [1, 53, 80, 81, 83, 8080, 65535];
 
     // Prefixes that cut through pods' addresses (10.42.N.1M, fd00:42:N::1M), and around them.
     private static readonly string[] Cidrs =
     [
-        "0.0.0.0/0", "10.42.0.0/16", "10.42.1.0/24", "10.42.2.0/28", "10.42.1.8/29", "10.42.1.11/32", "10.42.1.10/31", "192.0.2.0/24", "203.0.113.0/24", "203.0.113.128/25", "0.0.0.0/1",
-        "::/0", "fd00:42::/32", "fd00:42:1::/64", "fd00:42:2::/124", "fd00:42:1::10/125", "fd00:42:1::11/128", "2001:db8::/64", "2001:db8:ffff::/48", "8000::/1",
+        "0.0.0.0/0", "10.42.0.0/16", "10.42.1.0/24", "10.42.2.0/28", "10.42.1.8/29", "10.42.1.11/32", "10.42.1.10/31", "10.42.1.13/32", "192.0.2.0/24", "203.0.113.0/24", "203.0.113.128/25", "0.0.0.0/1",
+        "::/0", "fd00:42::/32", "fd00:42:1::/64", "fd00:42:2::/124", "fd00:42:1::10/125", "fd00:42:1::11/128", "fd00:42:1::13/128", "2001:db8::/64", "2001:db8:ffff::/48", "8000::/1",
     ];
 
     /// <summary>A cluster of three nodes.</summary>
