@@ -12,6 +12,7 @@ if (invocation.Errors.Count == 0)
     return await invocation.InvokeAsync();
 
 var verb = invocation.CommandResult.Command is RootCommand ? "overlay" : $"overlay {invocation.CommandResult.Command.Name}";
-foreach (var error in invocation.Errors)
-    await Console.Error.WriteLineAsync($"{verb}: {error.Message} See {verb} --help.");
+
+// A mistyped verb is reported twice, as itself and as a verb that is missing; what was typed is the clearer one, and the last.
+await Console.Error.WriteLineAsync($"{verb}: {invocation.Errors[^1].Message} See {verb} --help.");
 return ExitCode.Usage;

@@ -12,7 +12,7 @@ namespace Overlay.Dataplane.Cli;
 /// <summary><c>overlay agent</c>: runs this node in the foreground.</summary>
 internal static class AgentCommand
 {
-    private const string TextTemplate = "{Timestamp:yyyy-MM-ddTHH:mm:ss.fffZ} {Level:u4} [{EventId}] {Message:lj}{NewLine}{Exception}";
+    private const string TextTemplate = "{Timestamp:yyyy-MM-ddTHH:mm:ss.fffZ} {Level:u3} [{EventId}] {Message:lj}{NewLine}{Exception}";
 
     /// <summary>The verb.</summary>
     public static Command Create()
@@ -27,19 +27,25 @@ internal static class AgentCommand
     {
         if (reading.Configuration is not { } configuration)
         {
-            await error.WriteLineAsync(string.Join(Environment.NewLine, reading.Errors.Select(line => $"overlay: {line}")));
+            await error.WriteLineAsync(string.Join(Environment.NewLine, reading.Errors.Select(line => $"overlay agent: {line}")));
             return ExitCode.Usage;
         }
 
         if (!OperatingSystem.IsLinux())
         {
-            await error.WriteLineAsync("overlay: the agent runs on Linux only in this version.");
+            await error.WriteLineAsync("overlay agent: the agent runs on Linux only in this version.");
             return ExitCode.Failure;
         }
 
         if (!Environment.IsPrivilegedProcess)
         {
-            await error.WriteLineAsync("overlay: the agent changes the kernel's network and must run as root (sudo overlay agent).");
+            await error.WriteLineAsync("overlay agent: the agent changes the kernel's network and must run as root (sudo overlay agent).");
+            return ExitCode.Failure;
+        }
+
+        if (!Directory.Exists(configuration.DatastoreDirectory))
+        {
+            await error.WriteLineAsync($"overlay agent: the datastore's folder {configuration.DatastoreDirectory} does not exist; create it, or set datastore to another.");
             return ExitCode.Failure;
         }
 
@@ -57,7 +63,7 @@ internal static class AgentCommand
 
         if (agent.Failure is null)
             return ExitCode.Success;
-        await error.WriteLineAsync($"overlay: the agent ended: {agent.Failure.Message}");
+        await error.WriteLineAsync($"overlay agent: the agent ended: {agent.Failure.Message}");
         return ExitCode.Failure;
     }
 
@@ -85,6 +91,9 @@ internal static class AgentCommand
         var log = new LoggerConfiguration()
             .MinimumLevel.Is(Level(configuration.LogLevel))
             .MinimumLevel.Override("Microsoft", LogEventLevel.Warning)
+
+            // The host would tell of a failed agent with a stack trace; we do, in one line.
+            .MinimumLevel.Override("Microsoft.Extensions.Hosting", LogEventLevel.Fatal)
             .Enrich.WithProperty("EventId", 0);
         return configuration.LogFormat == LogFormat.Json
             ? log.WriteTo.Console(new CompactJsonFormatter()).CreateLogger()
