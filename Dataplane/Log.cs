@@ -45,6 +45,9 @@ internal static class Log
     public static void RejectionCleared(ILogger log, string source) =>
         Write(log, LogEventLevel.Information, 21, "{Source} is understood again", source);
 
+    public static void Skipped(ILogger log, string kind, string source, int line) =>
+        Write(log, LogEventLevel.Information, 22, "{Kind} of {Source}:{Line} skipped: not a kind that concerns the network", kind, source, line);
+
     public static void Degraded(ILogger log, string reason) =>
         Write(log, LogEventLevel.Warning, 30, "degraded: {Reason}", reason);
 

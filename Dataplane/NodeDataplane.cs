@@ -48,6 +48,8 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
     {
         if (change is ClusterChange.Rejected(var source, var rejections))
             LogRejections(source, rejections);
+        if (change is ClusterChange.Skipped(var file, var line, var kind))
+            Log.Skipped(log, kind, file, line);
         Carry(Store.Apply(change));
     }
 

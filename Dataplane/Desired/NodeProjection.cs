@@ -117,7 +117,9 @@ public static class NodeProjection
 
     private static void AddDevice(RowLists rows, Node self, List<Cidr> prefixes, LinkKind.Vxlan kind, int mtu)
     {
-        rows.Links.Add(new(Ownership.VxlanDevice, kind, Ownership.VtepMac(self.Name), mtu));
+        var mac = Ownership.VtepMac(self.Name);
+        rows.Macs.Add(mac);
+        rows.Links.Add(new(Ownership.VxlanDevice, kind, mac, mtu));
         foreach (var vtep in VtepAddresses(prefixes))
             rows.Addresses.Add(new(Ownership.VxlanDevice, Cidr.Host(vtep)));
     }
@@ -148,6 +150,12 @@ public static class NodeProjection
         if (prefixes.Count == 0)
             return;
         var mac = Ownership.VtepMac(node.Name);
+        if (!rows.Macs.Add(mac))
+        {
+            degradations.Add(new(subject, $"its tunnel's Ethernet address {mac}, derived from its name, is another node's, too; its pods are unreachable from here. Give it another name."));
+            return;
+        }
+
         rows.Fdb.Add(new(new(Ownership.VxlanDevice, mac), underlay));
         var gateways = VtepAddresses(prefixes).ToDictionary(address => address.Family);
         foreach (var gateway in gateways.Values)
@@ -191,6 +199,8 @@ public static class NodeProjection
     {
         public static readonly Comparer<Cidr> ByPrefix = Comparer<Cidr>.Create((left, right) =>
             left.Address.CompareTo(right.Address) is var order and not 0 ? order : left.PrefixLength.CompareTo(right.PrefixLength));
+
+        public HashSet<MacAddress> Macs { get; } = [];
 
         public List<Link> Links { get; } = [];
 
