@@ -49,6 +49,7 @@ internal sealed class DemoText(IAnsiConsole console)
         console.WriteLine();
         foreach (var policy in DemoScenario.Policies)
             console.MarkupLine(CultureInfo.InvariantCulture, $"[bold]{policy.Name.ToString(),-21}[/] {Markup.Escape(policy.Asks)}");
+        console.WriteLine();
     }
 
     /// <summary>A measured matrix next to the one asked for.</summary>
