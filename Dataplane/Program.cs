@@ -9,7 +9,7 @@ var root = new RootCommand("Connects and protects the pods of a Kubernetes node:
 };
 var invocation = root.Parse(args.Length == 0 ? ["--help"] : args);
 if (invocation.Errors.Count == 0)
-    return await invocation.InvokeAsync();
+    return await invocation.InvokeAsync(new() { ProcessTerminationTimeout = TimeSpan.FromSeconds(30) }); // Whoever is interrupted may clean up.
 
 var verb = invocation.CommandResult.Command is RootCommand ? "overlay" : $"overlay {invocation.CommandResult.Command.Name}";
 
