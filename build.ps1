@@ -71,6 +71,7 @@ build() {
     install 'the native build'
     find_dotnet
     trap give_back EXIT
+    [ -x artifacts/bin/overlay-cni ] || say 'Building overlay and overlay-cni as native programs; the first time takes a minute or two.'
     for project in Dataplane CniShim; do
         dotnet publish $project -c Release -o artifacts/bin -v quiet
     done

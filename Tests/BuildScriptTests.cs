@@ -69,35 +69,33 @@ public class BuildScriptTests
         }
     }
 
-    // Every run has a copy of the script in a folder of its own, so that nothing of the repository is built, tested or removed.
+    [TestCase("0")]
+    [TestCase("1000")]
+    public void What_is_missing_is_named_and_installed_by_root_alone(string user)
+    {
+        using var place = new Place("", 0);
+        place.Write("id", $"echo {user}");
+        place.Write("apt-get", "echo apt-get \"$*\" >> calls");
+        foreach (var tool in new[] { "sh", "cat", "dirname", "getent", "cut", "rm", "mkdir", "cp", "grep", "sed" })
+            File.CreateSymbolicLink(place.File(tool), Tool(tool));
+        File.Delete(place.File("nft"));
+        var (exitCode, output, error) = Sh(["./build.ps1", "test"], place.Folder, path: place.Folder);
+        if (user == "0")
+        {
+            Assert.That(output, Does.Match("^Installing what the test suite .* needs:.* nftables").And.Not.Contains("strace"));
+            Assert.That(place.Calls, Has.One.StartsWith("apt-get update").And.One.Match("apt-get install .*nftables"));
+            return;
+        }
+
+        Assert.That(error, Does.Match("^build.ps1: .*sudo.*nftables"));
+        Assert.That((exitCode, place.Calls.Length), Is.EqualTo((1, 0)));
+    }
+
     private static (int ExitCode, string Output, string[] Calls) RunShHalf(string[] arguments, string results = "", int status = 0)
     {
-        var folder = Directory.CreateTempSubdirectory("overlay-build-");
-        try
-        {
-            File.Copy(Script, Path.Combine(folder.FullName, "build.ps1"));
-            File.WriteAllText(Path.Combine(folder.FullName, "results"), Trx(results));
-            var dotnet = Path.Combine(folder.FullName, "dotnet");
-            File.WriteAllText(dotnet, $"""
-                #!/bin/sh
-                cd '{folder}'
-                echo "$*" >> calls
-                mkdir -p artifacts/test-results
-                cp results artifacts/test-results/tests.trx
-                exit {status}
-                """);
-            if (!OperatingSystem.IsWindows())
-                File.SetUnixFileMode(dotnet, UnixFileMode.UserRead | UnixFileMode.UserExecute);
-            foreach (var tool in new[] { "gcc", "nft", "ip", "strace" }) // What is installed here is no matter of these tests.
-                File.CreateSymbolicLink(Path.Combine(folder.FullName, tool), "/bin/true");
-            var (exitCode, output, _) = Sh(["./build.ps1", .. arguments], folder.FullName);
-            var calls = Path.Combine(folder.FullName, "calls");
-            return (exitCode, output, File.Exists(calls) ? File.ReadAllLines(calls) : []);
-        }
-        finally
-        {
-            folder.Delete(recursive: true);
-        }
+        using var place = new Place(results, status);
+        var (exitCode, output, _) = Sh(["./build.ps1", .. arguments], place.Folder, $"{place.Folder}:{Environment.GetEnvironmentVariable("PATH")}");
+        return (exitCode, output, place.Calls);
     }
 
     // The engine alone, without the modules that come with pwsh: the few commands of theirs that the script uses are given here.
@@ -128,17 +126,55 @@ public class BuildScriptTests
 
     private static string Trx(string results) => $"<TestRun>\n<Results>\n{results}\n</Results>\n</TestRun>";
 
-    private static (int ExitCode, string Output, string Error) Sh(string[] arguments, string? path = null)
+    private static string Tool(string name) => Environment.GetEnvironmentVariable("PATH")!.Split(':').Select(folder => Path.Combine(folder, name)).First(File.Exists);
+
+    private static (int ExitCode, string Output, string Error) Sh(string[] arguments, string folder = "/", string? path = null)
     {
         if (OperatingSystem.IsWindows())
             Assert.Ignore("Needs sh, which Windows does not have.");
-        var start = new ProcessStartInfo("sh", arguments) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = path ?? "/" };
+        var start = new ProcessStartInfo(Tool("sh"), arguments) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = folder };
         if (path is not null)
-            start.Environment["PATH"] = $"{path}:{start.Environment["PATH"]}";
+            start.Environment["PATH"] = path;
         using var process = Process.Start(start)!;
         var error = process.StandardError.ReadToEndAsync();
         var output = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
         return (process.ExitCode, output, error.Result);
+    }
+
+    /// <summary>A folder with a copy of the script, so that nothing of the repository is built, tested or removed, and with programs that stand for the real ones.</summary>
+    private sealed class Place : IDisposable
+    {
+        private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("overlay-build-");
+
+        public Place(string results, int status)
+        {
+            System.IO.File.Copy(Script, File("build.ps1"));
+            System.IO.File.WriteAllText(File("results"), Trx(results));
+            Write("dotnet", $"""
+                cd '{Folder}'
+                echo "$*" >> calls
+                mkdir -p artifacts/test-results
+                cp results artifacts/test-results/tests.trx
+                exit {status}
+                """);
+            foreach (var tool in new[] { "gcc", "nft", "ip", "strace" }) // What is installed here is no matter of these tests.
+                System.IO.File.CreateSymbolicLink(File(tool), "/bin/true");
+        }
+
+        public string Folder => _folder.FullName;
+
+        public string[] Calls => System.IO.File.Exists(File("calls")) ? System.IO.File.ReadAllLines(File("calls")) : [];
+
+        public string File(string name) => Path.Combine(Folder, name);
+
+        public void Write(string name, string script)
+        {
+            System.IO.File.WriteAllText(File(name), $"#!/bin/sh\n{script}\n");
+            if (!OperatingSystem.IsWindows())
+                System.IO.File.SetUnixFileMode(File(name), UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        }
+
+        public void Dispose() => _folder.Delete(recursive: true);
     }
 }
