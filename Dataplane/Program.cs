@@ -13,6 +13,7 @@ if (invocation.Errors.Count == 0)
 
 var verb = invocation.CommandResult.Command is RootCommand ? "overlay" : $"overlay {invocation.CommandResult.Command.Name}";
 
-// A mistyped verb is reported twice, as itself and as a verb that is missing; what was typed is the clearer one, and the last.
-await Console.Error.WriteLineAsync($"{verb}: {invocation.Errors[^1].Message} See {verb} --help.");
+// One mistake may be reported as several: a mistyped verb also as a missing one, a mistyped flag also by its value. What was typed first is the clearest.
+var error = invocation.Errors.FirstOrDefault(error => invocation.UnmatchedTokens.Any(token => error.Message.Contains($"'{token}'", StringComparison.Ordinal))) ?? invocation.Errors[0];
+await Console.Error.WriteLineAsync($"{verb}: {error.Message} See {verb} --help.");
 return ExitCode.Usage;
