@@ -94,7 +94,8 @@ public class DemoTests
     // Starts a demo and reads what it prints up to the step that has the word.
     private Process StartUntil(string step)
     {
-        var demo = _host.Start(Overlay, "demo");
+        // A suite that runs in the background of a shell has SIGINT ignored, and so would its children.
+        var demo = _host.Start("env", "--default-signal=INT,TERM,HUP", Overlay, "demo");
         while (demo.StandardOutput.ReadLine() is { } line)
             if (line.StartsWith('+') && line.Contains(step))
                 return demo;
