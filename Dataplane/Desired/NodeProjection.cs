@@ -39,8 +39,6 @@ public static class NodeProjection
         Family? underlay = self.InternalIPs.Count == 0 ? null : self.InternalIPs.Min(address => address.Family);
         var mtu = Mtu(configuration, self, underlay, underlayMtu, degradations);
         var rows = new RowLists();
-        foreach (var prefix in granted[nodeName])
-            rows.Routes.TryAdd(prefix, new(prefix, RouteType.Unreachable, null, null));
         if (underlay is { } family && granted[nodeName].Count > 0)
         {
             var local = self.InternalIPs.First(address => address.Family == family);
@@ -50,6 +48,10 @@ public static class NodeProjection
                 AddRemote(rows, node, granted[node.Name].Where(prefix => families.Contains(prefix.Family)), local, degradations);
         }
 
+        // What of the pod network has no way by now has none: its own prefixes but for its pods, and those that no tunnel reaches. Without a route of
+        // their own, packets to them would leave by the default route, bare.
+        foreach (var prefix in granted.Values.SelectMany(prefixes => prefixes))
+            rows.Routes.TryAdd(prefix, new(prefix, RouteType.Unreachable, null, null));
         AddPods(rows, attachments, degradations);
         var network = new PodNetwork(Union(self.PodCidrs), Union(self.PodCidrs.Concat(granted.Values.SelectMany(prefixes => prefixes))));
         return new(rows.Sorted(), network, mtu, degradations.OrderBy(degradation => degradation.ToString(), StringComparer.Ordinal).ToEquatableArray());

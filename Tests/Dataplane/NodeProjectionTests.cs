@@ -59,10 +59,12 @@ public class NodeProjectionTests
 
     [TestCase("10.42.1.0/24", Family.IPv4)]
     [TestCase("fd00:42:1::/64", Family.IPv6)]
-    public void A_single_stack_node_gets_rows_of_its_family_only(string podCidrs, Family family)
+    public void A_single_stack_node_has_a_tunnel_for_its_family_only(string podCidrs, Family family)
     {
         var projected = Project([N1 with { PodCidrs = Cidrs(podCidrs) }, N2]);
-        Assert.That(projected.Rows.Routes.Select(row => row.Destination.Family), Is.All.EqualTo(family).And.Exactly(2).Items);
+        var (same, other) = (projected.Rows.Routes.Where(row => row.Destination.Family == family), projected.Rows.Routes.Where(row => row.Destination.Family != family));
+        Assert.That(same.Select(row => row.Type), Is.EquivalentTo([RouteType.Unreachable, RouteType.Unicast]));
+        Assert.That(other.Select(row => row.Type), Is.EqualTo([RouteType.Unreachable]));
         Assert.That(projected.Rows.Addresses.Select(row => row.Prefix.Family), Is.EqualTo(new[] { family }));
         Assert.That(projected.Rows.Neighbors.Select(row => row.Key.Destination.Family), Is.EqualTo(new[] { family }));
     }
@@ -105,7 +107,7 @@ public class NodeProjectionTests
     public void A_node_that_loses_its_own_podCIDR_still_reaches_its_own_pods()
     {
         var projected = Project([N1, NodeOf("a", "10.42.1.0/24", "192.0.2.9")], [AttachmentOf("c1", "10.42.1.5")]);
-        Assert.That(projected.Rows.Routes.Where(row => row.Destination.Family == Family.IPv4).Select(row => row.ToString()), Is.EqualTo(new[] { $"10.42.1.5 dev {Ownership.PodInterface("c1", "eth0")} scope link" }));
+        Assert.That(projected.Rows.Routes.Where(row => row.Destination.Family == Family.IPv4).Select(row => row.ToString()), Is.EqualTo(new[] { "unreachable 10.42.1.0/24", $"10.42.1.5 dev {Ownership.PodInterface("c1", "eth0")} scope link" }));
         Assert.That(projected.Degradations.Single().Subject, Is.EqualTo("Node n1"));
     }
 
@@ -123,6 +125,7 @@ public class NodeProjectionTests
         var projected = Project([N1, N2 with { InternalIPs = Addresses("2001:db8::2") }]);
         Assert.That(projected.Rows.Fdb, Is.Empty);
         Assert.That(projected.Rows.Routes.Select(row => row.Type), Is.All.EqualTo(RouteType.Unreachable));
+        Assert.That(projected.Rows.Routes.Select(row => row.Destination), Is.SupersetOf(N2.PodCidrs), "or packets to its pods would leave by the default route");
         Assert.That(projected.Degradations.Single().ToString(), Does.StartWith("Node n2: has no IPv4 address"));
     }
 
@@ -147,7 +150,7 @@ public class NodeProjectionTests
     {
         var projected = Project([N2], [AttachmentOf("c1", "10.42.1.5")]);
         Assert.That(projected.Rows.Links, Is.Empty);
-        Assert.That(projected.Rows.Routes.Select(row => row.ToString()), Is.EqualTo(new[] { $"10.42.1.5 dev {Ownership.PodInterface("c1", "eth0")} scope link" }));
+        Assert.That(projected.Rows.Routes.Select(row => row.ToString()), Is.EqualTo(new[] { $"10.42.1.5 dev {Ownership.PodInterface("c1", "eth0")} scope link", "unreachable 10.42.2.0/24", "unreachable fd00:42:2::/64 dev lo metric 1024 pref medium" }));
         Assert.That(projected.Degradations.Single().ToString(), Does.StartWith("Node n1: this node is not in the datastore"));
     }
 
