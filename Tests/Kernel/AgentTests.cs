@@ -78,13 +78,13 @@ public class AgentTests
         Isolate("web");
         TestCluster.Eventually(() => !db.Connects(web.IPv4, 80) && !web.Connects(db.IPv4, 5432), "web is isolated");
         var node = _cluster.Nodes[0];
-        var before = State(node);
+        var before = node.State;
 
         Assert.That(node.StopAgent(), Is.Zero, node.Log);
-        Assert.That(State(node), Is.EqualTo(before), "a stopped agent leaves the kernel as it is");
+        Assert.That(node.State, Is.EqualTo(before), "a stopped agent leaves the kernel as it is");
         Assert.That(web.Connects(db.IPv4, 5432), Is.False, "policy holds while the agent is away");
         node.StartAgent();
-        Assert.That(State(node), Is.EqualTo(before));
+        Assert.That(node.State, Is.EqualTo(before));
         Assert.That(node.Log, Does.Not.Contain("repaired"));
         Assert.That(web.Check().ExitCode, Is.Zero);
 
@@ -117,14 +117,14 @@ public class AgentTests
     {
         _cluster = TestCluster.Create(1);
         var web = _cluster.Nodes[0].AddPod("shop/web");
-        var late = _cluster.AddNode("late", "192.168.7.9", ["10.42.9.0/24", "fd00:42:9::/64"]);
+        var late = _cluster.AddNode("late", ["192.168.7.9"], ["10.42.9.0/24", "fd00:42:9::/64"]);
         var db = late.AddPod("shop/db");
         db.Serve(5432);
         TestCluster.Eventually(() => web.Connects(db.IPv4, 5432), "the new node's pod is reached", () => _cluster.Nodes[0].Log);
         Assert.That(web.Connects(db.IPv6, 5432));
 
         _cluster.Delete("node-late.yaml");
-        TestCluster.Eventually(() => !State(_cluster.Nodes[0]).Contains("10.42.9.0") && !State(_cluster.Nodes[0]).Contains("192.168.7.9"), "its route, neighbour and forwarding entry go");
+        TestCluster.Eventually(() => !_cluster.Nodes[0].State.Contains("10.42.9.0") && !_cluster.Nodes[0].State.Contains("192.168.7.9"), "its route, neighbour and forwarding entry go");
     }
 
     [Test]
@@ -132,12 +132,12 @@ public class AgentTests
     {
         _cluster = TestCluster.Create(1);
         var node = _cluster.Nodes[0];
-        var empty = State(node);
+        var empty = node.State;
         var pod = node.AddPod("shop/web");
         Assert.That(pod.Remove().ExitCode, Is.Zero, node.Log);
         Assert.That(pod.Remove().ExitCode, Is.Zero, node.Log);
-        Assert.That(State(node), Is.EqualTo(empty));
-        AssertNoPod(node);
+        Assert.That(node.State, Is.EqualTo(empty));
+        node.AssertNoPod();
     }
 
     [Test]
@@ -145,7 +145,7 @@ public class AgentTests
     {
         _cluster = TestCluster.Create(1);
         var node = _cluster.Nodes[0];
-        var empty = State(node);
+        var empty = node.State;
         var pod = new TestPod(node, "shop/web");
         using (pod)
         {
@@ -155,8 +155,8 @@ public class AgentTests
             Assert.That(JsonDocument.Parse(answer.Output).RootElement.GetProperty("msg").GetString(), Does.Contain("already has an interface eth0"));
         }
 
-        Assert.That(State(node), Is.EqualTo(empty));
-        AssertNoPod(node);
+        Assert.That(node.State, Is.EqualTo(empty));
+        node.AssertNoPod();
     }
 
     [Test]
@@ -176,22 +176,6 @@ public class AgentTests
     {
         TestCluster.Eventually(() => from.Connects(to.IPv4, port), $"{from.Name} reaches {to.Name} at {to.IPv4}");
         TestCluster.Eventually(() => from.Connects(to.IPv6, port), $"{from.Name} reaches {to.Name} at {to.IPv6}");
-    }
-
-    // Counters go on counting, and handles are the kernel's own.
-    private static string State(TestNode node) => string.Join('\n',
-        node.Net.Run("nft -s list table inet overlay"),
-        node.Net.Run("ip route show"),
-        node.Net.Run("ip -6 route show proto 79"),
-        node.Net.Run("ip neigh show nud permanent"),
-        node.Net.Run("bridge fdb show dev overlay-vxlan"),
-        node.Net.Run("ip -o link show type veth"));
-
-    private static void AssertNoPod(TestNode node)
-    {
-        Assert.That(Directory.GetFiles(Path.Combine(node.IpamDir, "overlay")).Select(Path.GetFileName).Where(file => file!.Contains('.') && !file.StartsWith("last_", StringComparison.Ordinal) || file.Contains(':')), Is.Empty, "addresses are given back");
-        Assert.That(Directory.GetFiles(node.Attachments), Is.Empty, "attachments are forgotten");
-        Assert.That(Directory.Exists(node.Statuses) ? Directory.GetFiles(node.Statuses) : [], Is.Empty, "statuses are withdrawn");
     }
 
     private void Label(string pod, string labels) => _cluster.Apply($"pod-{pod}.yaml", $$"""

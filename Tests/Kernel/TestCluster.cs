@@ -1,6 +1,10 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
 using System.Text;
+using k8s.Models;
+using Overlay.Tests.Oracles;
 
 namespace Overlay.Tests.Kernel;
 
@@ -10,17 +14,22 @@ namespace Overlay.Tests.Kernel;
 /// </summary>
 internal sealed class TestCluster : IDisposable
 {
+    /// <summary>The device in <see cref="Switch"/> that sees every frame between nodes, and to and from outside.</summary>
+    public const string Bridge = "bridge0";
+
     private readonly List<IDisposable> _parts = [];
     private readonly NetnsFixture _switch;
 
-    private TestCluster(bool ipv6Underlay)
+    private TestCluster()
     {
-        IsIPv6Underlay = ipv6Underlay;
         Folder = Directory.CreateTempSubdirectory("overlay-test-").FullName;
         Directory.CreateDirectory(Manifests);
         _switch = NetnsFixture.Create();
-        _switch.Run("ip link add bridge0 type bridge");
-        _switch.Run("ip link set bridge0 up");
+        // An address of its own: a bridge without one changes it with its ports, and neighbours would have a wrong one for a while.
+        _switch.Run($"ip link add {Bridge} address 02:00:00:00:07:07 type bridge");
+        _switch.Run($"ip link set {Bridge} up");
+        foreach (var family in (string[])["-4", "-6"])
+            _switch.Run($"ip {family} route add default dev {Bridge}");
     }
 
     /// <summary>Where everything of this cluster is.</summary>
@@ -29,48 +38,62 @@ internal sealed class TestCluster : IDisposable
     /// <summary>The datastore.</summary>
     public string Manifests => Path.Combine(Folder, "manifests");
 
-    /// <summary>Whether nodes reach each other by IPv6 instead of IPv4.</summary>
-    public bool IsIPv6Underlay { get; }
-
     /// <summary>By order of making: node-1, node-2 ….</summary>
     public List<TestNode> Nodes { get; } = [];
 
-    /// <summary>The namespace of the underlay's bridge, through which everything between nodes passes.</summary>
+    /// <summary>The namespace of the underlay's bridge, through which everything between nodes passes. It is also all the world outside: nodes have their default route here.</summary>
     public NetnsFixture Switch => _switch;
 
     /// <summary>Makes nodes <c>node-1</c> …, with pod prefixes <c>10.42.N.0/24</c> and <c>fd00:42:N::/64</c>, and starts their agents.</summary>
-    public static TestCluster Create(int nodes, bool ipv6Underlay = false)
+    public static TestCluster Create(int nodes, bool ipv6Underlay = false) => Make(cluster =>
     {
-        var cluster = new TestCluster(ipv6Underlay);
-        try
-        {
-            for (var i = 1; i <= nodes; i++)
-                cluster.AddNode($"node-{i}", ipv6Underlay ? $"fd07::{i}" : $"192.168.7.{i}", [$"10.42.{i}.0/24", $"fd00:42:{i}::/64"]);
-            return cluster;
-        }
-        catch
-        {
-            cluster.Dispose();
-            throw;
-        }
-    }
+        for (var i = 1; i <= nodes; i++)
+            cluster.AddNode($"node-{i}", [ipv6Underlay ? $"fd07::{i}" : $"192.168.7.{i}"], [$"10.42.{i}.0/24", $"fd00:42:{i}::/64"]);
+    });
+
+    /// <summary>Makes the nodes of manifests and starts their agents; pods are for the caller to add.</summary>
+    /// <param name="yaml">The manifests, as the agents get them.</param>
+    /// <param name="objects">The same, to know the nodes.</param>
+    /// <param name="flags">More flags for every agent.</param>
+    public static TestCluster Create(string yaml, ClusterObjects objects, params string[] flags) => Make(cluster =>
+    {
+        cluster.Apply("cluster.yaml", yaml);
+        foreach (var node in objects.Nodes)
+            cluster.Join(node.Name(), [.. ClusterObjects.Addresses(node).Select(address => address.ToString())]);
+        Parallel.ForEach(cluster.Nodes, node => node.StartAgent(flags));
+    });
 
     /// <summary>Makes one more node, tells the datastore, and starts its agent.</summary>
-    public TestNode AddNode(string name, string address, string[] podCidrs)
+    public TestNode AddNode(string name, string[] addresses, string[] podCidrs)
     {
-        Apply($"node-{name}.yaml", $$"""
-            apiVersion: v1
-            kind: Node
-            metadata: { name: {{name}} }
-            spec: { podCIDRs: [{{string.Join(", ", podCidrs.Select(cidr => $"\"{cidr}\""))}}] }
-            status: { addresses: [{ type: InternalIP, address: "{{address}}" }] }
-            """);
-        var node = new TestNode(this, name, Nodes.Count + 1, address);
-        _parts.Add(node);
-        Nodes.Add(node);
+        ApplyNode(name, addresses, podCidrs);
+        var node = Join(name, addresses);
         node.StartAgent();
         return node;
     }
+
+    /// <summary>Makes a machine with these addresses on the underlay, of which the datastore knows nothing and where no agent runs yet.</summary>
+    public TestNode Join(string name, params string[] addresses)
+    {
+        var node = new TestNode(this, name, addresses);
+        _parts.Add(node);
+        Nodes.Add(node);
+        Plug(node, Nodes.Count);
+        return node;
+    }
+
+    /// <summary>Gives the world outside an address; it answers from it what it is asked.</summary>
+    public void AddOutside(IPAddress address) =>
+        _switch.Run($"ip address add {address}/{(address.AddressFamily == AddressFamily.InterNetwork ? "32" : "128 nodad")} dev {Bridge}");
+
+    /// <summary>Puts a Node into the datastore.</summary>
+    public void ApplyNode(string name, string[] addresses, string[] podCidrs) => Apply($"node-{name}.yaml", $$"""
+        apiVersion: v1
+        kind: Node
+        metadata: { name: {{name}} }
+        spec: { podCIDRs: [{{string.Join(", ", podCidrs.Select(cidr => $"\"{cidr}\""))}}] }
+        status: { addresses: [{{string.Join(", ", addresses.Select(address => $"{{ type: InternalIP, address: \"{address}\" }}"))}}] }
+        """);
 
     /// <summary>Puts a manifest into the datastore.</summary>
     public void Apply(string file, string yaml)
@@ -104,15 +127,35 @@ internal sealed class TestCluster : IDisposable
         Directory.Delete(Folder, recursive: true);
     }
 
-    internal void Plug(NetnsFixture node, string address, int number)
+    private static TestCluster Make(Action<TestCluster> fill)
+    {
+        var cluster = new TestCluster();
+        try
+        {
+            fill(cluster);
+            return cluster;
+        }
+        catch
+        {
+            cluster.Dispose();
+            throw;
+        }
+    }
+
+    private void Plug(TestNode node, int number)
     {
         var port = string.Create(CultureInfo.InvariantCulture, $"port{number}");
-        node.Run($"ip link add uplink type veth peer name {port}");
-        node.Run($"ip link set {port} netns {_switch.Name}");
-        _switch.Run($"ip link set {port} master bridge0 up");
-        node.Run("ip link set lo up");
-        node.Run($"ip address add {address}/{(IsIPv6Underlay ? 64 : 24)} dev uplink{(IsIPv6Underlay ? " nodad" : "")}");
-        node.Run("ip link set uplink up");
+        node.Net.Run("ip link add uplink type veth peer name " + port);
+        node.Net.Run($"ip link set {port} netns {_switch.Name}");
+        _switch.Run($"ip link set {port} master {Bridge} up");
+        node.Net.Run("ip link set lo up");
+        node.Net.Run("ip link set uplink up");
+        foreach (var address in node.Addresses)
+        {
+            var isIPv6 = address.Contains(':');
+            node.Net.Run($"ip address add {address}/{(isIPv6 ? "64 nodad" : "24")} dev uplink");
+            node.Net.Run($"ip -{(isIPv6 ? 6 : 4)} route replace default dev uplink");
+        }
     }
 }
 

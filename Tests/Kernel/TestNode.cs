@@ -14,20 +14,19 @@ internal sealed class TestNode : IDisposable
     private Process? _agent;
     private ProgramOutput? _output;
 
-    public TestNode(TestCluster cluster, string name, int number, string address)
+    public TestNode(TestCluster cluster, string name, IReadOnlyList<string> addresses)
     {
         _cluster = cluster;
         Name = name;
-        Address = address;
+        Addresses = addresses;
         _folder = Directory.CreateDirectory(Path.Combine(cluster.Folder, name)).FullName;
         Net = NetnsFixture.Create();
-        cluster.Plug(Net, address, number);
     }
 
     public string Name { get; }
 
-    /// <summary>Its underlay address.</summary>
-    public string Address { get; }
+    /// <summary>On the underlay.</summary>
+    public IReadOnlyList<string> Addresses { get; }
 
     public NetnsFixture Net { get; }
 
@@ -48,7 +47,20 @@ internal sealed class TestNode : IDisposable
     /// <summary>Folder of the status files this node publishes.</summary>
     public string Statuses => Path.Combine(_cluster.Manifests, ".status", Name);
 
-    private string Socket => Path.Combine(_folder, "agent.sock");
+    /// <summary>Everything the agent has in the kernel, and the pods' interfaces: as nft(8), ip(8) and bridge(8) print it, without counters.</summary>
+    public string State => string.Join('\n',
+        Net.Run("nft -s list table inet overlay"),
+        Net.Run("ip route show"),
+        Net.Run("ip -6 route show proto 79"),
+        Net.Run("ip neigh show nud permanent"),
+        Net.Run("bridge fdb show dev overlay-vxlan"),
+        Net.Run("ip -o link show type veth"));
+
+    /// <summary>Process id of the agent.</summary>
+    public int AgentId => _agent!.Id;
+
+    /// <summary>Where the agent listens.</summary>
+    public string Socket => Path.Combine(_folder, "agent.sock");
 
     /// <summary>Starts the agent and waits until it serves.</summary>
     public void StartAgent(params string[] more)
@@ -104,6 +116,15 @@ internal sealed class TestNode : IDisposable
         return pod;
     }
 
+    /// <summary>No file is left that says that a pod is here.</summary>
+    public void AssertNoPod()
+    {
+        var allocations = Path.Combine(IpamDir, "overlay");
+        Assert.That(Directory.Exists(allocations) ? Directory.GetFiles(allocations).Select(Path.GetFileName).Where(file => file!.Contains('.') && !file.StartsWith("last_", StringComparison.Ordinal) || file.Contains(':')) : [], Is.Empty, "addresses are given back");
+        Assert.That(Directory.Exists(Attachments) ? Directory.GetFiles(Attachments) : [], Is.Empty, "attachments are forgotten");
+        Assert.That(Directory.Exists(Statuses) ? Directory.GetFiles(Statuses) : [], Is.Empty, "statuses are withdrawn");
+    }
+
     /// <summary>Runs the plugin in this node's namespace, as a runtime would.</summary>
     public CommandOutput Plugin(string command, string containerId, string netns, string pod, string configuration)
     {
@@ -151,14 +172,4 @@ internal static class Programs
     public static string Overlay { get; } = Path.Combine(AppContext.BaseDirectory, "overlay");
 
     public static string OverlayCni { get; } = Path.Combine(AppContext.BaseDirectory, "overlay-cni");
-}
-
-internal static partial class Libc
-{
-    private const int SIGTERM = 15;
-
-    public static int Terminate(int process) => Kill(process, SIGTERM);
-
-    [System.Runtime.InteropServices.LibraryImport("libc", EntryPoint = "kill")]
-    private static partial int Kill(int process, int signal);
 }

@@ -8,16 +8,18 @@ namespace Overlay.Tests.Kernel;
 internal sealed class TestPod : IDisposable
 {
     private static int _count;
-    private readonly TestNode _node;
     private readonly List<IDisposable> _servers = [];
 
     public TestPod(TestNode node, string name)
     {
-        _node = node;
+        Node = node;
         Name = name;
         ContainerId = $"container-{Interlocked.Increment(ref _count)}";
         Net = NetnsFixture.Create();
     }
+
+    /// <summary>Where it runs.</summary>
+    public TestNode Node { get; }
 
     /// <summary><c>namespace/name</c>.</summary>
     public string Name { get; }
@@ -36,18 +38,18 @@ internal sealed class TestPod : IDisposable
     /// <summary>The host's end of the pair.</summary>
     public string HostInterface => Result.GetProperty("interfaces")[0].GetProperty("name").GetString()!;
 
-    public CommandOutput TryAdd(string[] addresses) => _node.Plugin("ADD", ContainerId, Net.Path, Name, _node.Configuration(addresses));
+    public CommandOutput TryAdd(string[] addresses) => Node.Plugin("ADD", ContainerId, Net.Path, Name, Node.Configuration(addresses));
 
     public void Add(string[] addresses)
     {
         var answer = TryAdd(addresses);
-        Assert.That(answer.ExitCode, Is.Zero, $"ADD {Name}: {answer.Output}{answer.Error}\n{_node.Log}");
+        Assert.That(answer.ExitCode, Is.Zero, $"ADD {Name}: {answer.Output}{answer.Error}\n{Node.Log}");
         Result = JsonDocument.Parse(answer.Output).RootElement;
     }
 
-    public CommandOutput Remove() => _node.Plugin("DEL", ContainerId, Net.Path, Name, _node.Configuration([]));
+    public CommandOutput Remove() => Node.Plugin("DEL", ContainerId, Net.Path, Name, Node.Configuration([]));
 
-    public CommandOutput Check() => _node.Plugin("CHECK", ContainerId, Net.Path, Name, Insert(_node.Configuration([]), Result));
+    public CommandOutput Check() => Node.Plugin("CHECK", ContainerId, Net.Path, Name, Insert(Node.Configuration([]), Result));
 
     /// <summary>Listens on a TCP port of every address and accepts for ever.</summary>
     public void Serve(int port)
@@ -64,23 +66,12 @@ internal sealed class TestPod : IDisposable
     }
 
     /// <summary>Whether a TCP connection to an address comes about within a second; a refusal by the other end counts as not.</summary>
-    public bool Connects(IPAddress address, int port) => Net.Netns.Run(() =>
+    public bool Connects(IPAddress address, int port)
     {
-        using var client = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { Blocking = false };
-        try
-        {
-            client.Connect(address, port);
-        }
-        catch (SocketException e) when (e.SocketErrorCode is SocketError.WouldBlock or SocketError.InProgress)
-        {
-        }
-        catch (SocketException)
-        {
-            return false;
-        }
-
-        return client.Poll(TimeSpan.FromSeconds(1), SelectMode.SelectWrite) && (int)client.GetSocketOption(SocketOptionLevel.Socket, SocketOptionName.Error)! == 0;
-    });
+        using var probe = Probe.Open(new(Address(address.AddressFamily), address, "TCP", port), Net.Netns);
+        probe.Send();
+        return probe.IsAnsweredWithin(TimeSpan.FromSeconds(1));
+    }
 
     public void Dispose()
     {
@@ -109,7 +100,8 @@ internal sealed class TestPod : IDisposable
         return JsonSerializer.Serialize(values);
     }
 
-    private IPAddress Address(AddressFamily family) => Result.GetProperty("ips").EnumerateArray()
+    /// <summary>Its address of a family.</summary>
+    public IPAddress Address(AddressFamily family) => Result.GetProperty("ips").EnumerateArray()
         .Select(ip => IPAddress.Parse(ip.GetProperty("address").GetString()!.Split('/')[0]))
         .First(address => address.AddressFamily == family);
 }

@@ -27,6 +27,9 @@ public sealed partial class Scenario
 
     public ClusterObjects Objects { get; }
 
+    /// <summary>Path of overlay.yaml, or null when there is none.</summary>
+    public string? ConfigurationFile => Path.Combine(_folder, "overlay.yaml") is var path && File.Exists(path) ? path : null;
+
     /// <summary>The node whose ruleset and routes are written down.</summary>
     public string NodeUnderTest => Objects.Nodes.First().Name();
 

@@ -1,0 +1,30 @@
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+
+namespace Overlay.Tests.Kernel;
+
+/// <summary>What the base library has no way to ask for.</summary>
+internal static partial class Libc
+{
+    private const int AF_INET = 2;
+    private const int AF_INET6 = 10;
+    private const int SOCK_RAW = 3;
+    private const int SOCK_CLOEXEC = 0x80000;
+    private const int SIGTERM = 15;
+
+    /// <summary>Asks a process to end.</summary>
+    public static int Terminate(int process) => kill(process, SIGTERM);
+
+    /// <summary>A raw socket of any IP protocol; Socket itself knows but a few.</summary>
+    public static Socket OpenRaw(AddressFamily family, int protocol)
+    {
+        var descriptor = socket(family == AddressFamily.InterNetwork ? AF_INET : AF_INET6, SOCK_RAW | SOCK_CLOEXEC, protocol);
+        return descriptor < 0 ? throw new SocketException(Marshal.GetLastPInvokeError()) : new(new SafeSocketHandle(descriptor, ownsHandle: true));
+    }
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int socket(int domain, int type, int protocol);
+
+    [LibraryImport("libc")]
+    private static partial int kill(int process, int signal);
+}
