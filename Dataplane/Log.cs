@@ -43,7 +43,7 @@ internal static class Log
         Write(log, LogEventLevel.Error, 20, "rejected: {Rejection}", rejection);
 
     public static void RejectionCleared(ILogger log, string source) =>
-        Write(log, LogEventLevel.Information, 21, "{Source} is understood again", source);
+        Write(log, LogEventLevel.Information, 21, "{Source} has nothing rejected any more", source);
 
     public static void Skipped(ILogger log, string kind, string source, int line) =>
         Write(log, LogEventLevel.Information, 22, "{Kind} of {Source}:{Line} skipped: not a kind that concerns the network", kind, source, line);

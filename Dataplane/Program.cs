@@ -15,5 +15,5 @@ var verb = invocation.CommandResult.Command is RootCommand ? "overlay" : $"overl
 
 // One mistake may be reported as several: a mistyped verb also as a missing one, a mistyped flag also by its value. What was typed first is the clearest.
 var error = invocation.Errors.FirstOrDefault(error => invocation.UnmatchedTokens.Any(token => error.Message.Contains($"'{token}'", StringComparison.Ordinal))) ?? invocation.Errors[0];
-await Console.Error.WriteLineAsync($"{verb}: {error.Message} See {verb} --help.");
+await Console.Error.WriteLineAsync($"{verb}: {string.Join(' ', error.Message.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries))} See {verb} --help.");
 return ExitCode.Usage;

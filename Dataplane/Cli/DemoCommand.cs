@@ -39,6 +39,9 @@ internal static class DemoCommand
             return ExitCode.Failure;
         }
 
+        // A signal is waited for only once this task exists: so it must, before anything is made.
+        await Task.Yield();
+
         // A closed terminal, too, must not leave anything behind.
         using var interrupted = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, context =>

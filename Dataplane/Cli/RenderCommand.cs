@@ -17,7 +17,7 @@ internal static class RenderCommand
         return command;
     }
 
-    // What was rejected is told on stderr and makes the exit status 1, so that a folder can be checked by it; the rest is rendered all the same, as an agent would.
+    // What was rejected, and what this node itself lacks, is told on stderr and makes the exit status 1, so that a folder can be checked by it; the rest is rendered all the same, as an agent would.
     private static int Run(ConfigurationReading reading, bool json, TextWriter output, TextWriter error)
     {
         if (reading.Configuration is not { } configuration)
@@ -41,6 +41,8 @@ internal static class RenderCommand
         output.Write(json ? rendering.ToJson() : rendering.ToText());
         foreach (var rejection in rendering.Rejections)
             error.WriteLine($"overlay render: {rejection}");
-        return rendering.Rejections.Count == 0 ? ExitCode.Success : ExitCode.Failure;
+        foreach (var degradation in rendering.OfThisNode)
+            error.WriteLine($"overlay render: {degradation}");
+        return rendering.Rejections.Count == 0 && !rendering.OfThisNode.Any() ? ExitCode.Success : ExitCode.Failure;
     }
 }

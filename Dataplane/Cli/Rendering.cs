@@ -21,6 +21,9 @@ internal sealed record Rendering(string Node, ProjectedNode Projected, Ruleset R
     /// <summary>The MTU of the underlay's device that is assumed, since there is none to ask.</summary>
     public const int UnderlayMtu = 1500;
 
+    /// <summary>What keeps this node itself from working: it is not in the datastore (a mistyped name?), or lacks prefixes or an address.</summary>
+    public IEnumerable<Degradation> OfThisNode => Projected.Degradations.Where(degradation => degradation.Subject == $"Node {Node}");
+
     /// <summary>Reads the folder once and computes. Pods that an agent of this node has told of are rendered as it wired them; other pods with
     /// spec.nodeName of this node and known addresses count as wired for the ruleset, and have no routes, since no interface of theirs is known.</summary>
     /// <param name="directory">The datastore's folder.</param>

@@ -104,7 +104,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
             return AgentError.Answer(CniErrorCode.CheckFailed, $"container {request.ContainerId} has no interface {request.IfName} that this agent wired");
         try
         {
-            var damage = wiring.Check(attachment, dataplane.Mtu);
+            var damage = wiring.Check(attachment);
             return damage.Count == 0
                 ? AgentResponse.Done
                 : AgentError.Answer(CniErrorCode.CheckFailed, $"interface {request.IfName} of pod {attachment.Pod} is damaged: {string.Join("; ", damage)}");

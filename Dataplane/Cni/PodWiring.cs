@@ -63,18 +63,16 @@ internal sealed class PodWiring(NodeKernel kernel)
         kernel.Links.Vanished(hostInterface);
     }
 
-    /// <summary>What of the wiring is not as it was made; empty when all is well.</summary>
+    /// <summary>What of the wiring is not as it was made; empty when all is well. The MTU is not compared: a pod keeps the one it was made with.</summary>
     /// <exception cref="NetnsException">The namespace is gone.</exception>
     /// <exception cref="NetlinkException">The kernel refused to tell.</exception>
-    public IReadOnlyList<string> Check(Attachment attachment, int mtu)
+    public IReadOnlyList<string> Check(Attachment attachment)
     {
         var damage = new List<string>();
         if (LinkMessage.Get(kernel.Route, attachment.HostInterface) is not { } host)
             return [$"the host has no interface {attachment.HostInterface}"];
         if (!host.IsUp)
             damage.Add($"{attachment.HostInterface} is down");
-        if (host.Mtu != mtu)
-            damage.Add($"{attachment.HostInterface} has MTU {host.Mtu}, not {mtu}");
         foreach (var address in attachment.Addresses)
         {
             var destination = Cidr.Host(address);

@@ -53,17 +53,22 @@ public static class YamlText
             return;
         var offset = firstLine - 1;
         var parser = new Parser(new StringReader(part));
+        var isEmpty = true;
         try
         {
             while (parser.MoveNext())
             {
                 if (parser.Current is not DocumentStart)
                     continue;
+                isEmpty = false;
                 parser.MoveNext();
                 var root = new Tree(parser, offset).Read(0);
                 if (root is not YamlNode.Scalar { IsNull: true })
                     documents.Add(new(root.Line, root, null));
             }
+
+            if (isEmpty)
+                Broken(Mark.Empty, "a line that begins with % is a directive, and no document follows it");
         }
         catch (YamlException e)
         {
@@ -88,7 +93,7 @@ public static class YamlText
     {
         foreach (var line in part.AsSpan().EnumerateLines())
         {
-            if (line.TrimStart() is not ([] or ['#' or '%', ..]))
+            if (line.TrimStart() is not ([] or ['#', ..]) && !line.StartsWith("%YAML") && !line.StartsWith("%TAG"))
                 return false;
         }
 

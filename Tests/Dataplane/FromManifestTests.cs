@@ -276,6 +276,10 @@ public class FromManifestTests
         Assert.That(FromManifest.Read("e.yaml", text), Is.EqualTo(new ManifestFile([], [], [], false)));
 
     [Test]
+    public void A_directive_without_a_document_is_broken() =>
+        Assert.That(FromManifest.Read("d.yaml", "%%% : [\n").Rejections.Single().ToString(), Does.StartWith("d.yaml:1: not valid YAML"));
+
+    [Test]
     public void Nesting_without_end_is_refused()
     {
         var file = FromManifest.Read("n.yaml", new string('[', 100_000));

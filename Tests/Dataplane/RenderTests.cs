@@ -64,8 +64,9 @@ public sealed class RenderTests : IDisposable
     [Test]
     public void A_missing_Node_is_said()
     {
-        var (exit, output, _) = Run("--node-name", "n9");
-        Assert.That(exit, Is.Zero);
+        var (exit, output, error) = Run("--node-name", "n9");
+        Assert.That(exit, Is.EqualTo(1));
+        Assert.That(error, Does.StartWith("overlay render: Node n9: this node is not in the datastore"));
         Assert.That(output, Does.Contain("# degraded: Node n9: this node is not in the datastore"));
     }
 

@@ -39,7 +39,7 @@ public class PodWiringTests
         var pod = Attachment();
         Wire(pod);
 
-        Assert.That(_wiring.Check(pod, 1450), Is.Empty);
+        Assert.That(_wiring.Check(pod), Is.Empty);
         Assert.That(_pod.Run("ip address show dev eth0"), Does.Contain("inet 10.42.0.5/32").And.Contain("inet6 fd00:42::5/128").And.Contain("mtu 1450").And.Contain(pod.PodMac.ToString()));
         Assert.That(_pod.Run("ip -6 address show dev eth0 scope global tentative"), Is.Empty, "an address that waits for duplicate detection");
         Assert.That(_pod.Run("ip route show"), Does.Contain("default via 169.254.1.1 dev eth0"));
@@ -72,7 +72,7 @@ public class PodWiringTests
         var pod = Attachment();
         Wire(pod);
         Wire(pod);
-        Assert.That(_wiring.Check(pod, 1450), Is.Empty);
+        Assert.That(_wiring.Check(pod), Is.Empty);
     }
 
     [Test]
@@ -104,7 +104,7 @@ public class PodWiringTests
         var pod = Attachment();
         Wire(pod);
         _pod.Run(command);
-        Assert.That(_wiring.Check(pod, 1450), Has.Some.Contains(expected));
+        Assert.That(_wiring.Check(pod), Has.Some.Contains(expected));
     }
 
     [Test]

@@ -77,7 +77,8 @@ internal sealed class DemoProcess : IDisposable
         {
             using (process)
             {
-                if (CommandLine(process.Id).Contains(folder + "/", StringComparison.Ordinal))
+                var arguments = CommandLine(process.Id);
+                if (Path.GetFileName(arguments[0]) is "overlay" or "overlay-cni" && arguments.Any(argument => argument.Contains(folder + "/", StringComparison.Ordinal)))
                     process.Kill();
             }
         }
@@ -103,15 +104,15 @@ internal sealed class DemoProcess : IDisposable
         return netns.Run(() => Process.Start(start))!;
     }
 
-    private static string CommandLine(int id)
+    private static string[] CommandLine(int id)
     {
         try
         {
-            return File.ReadAllText($"/proc/{id}/cmdline").Replace('\0', ' ');
+            return File.ReadAllText($"/proc/{id}/cmdline").Split('\0');
         }
         catch (IOException)
         {
-            return ""; // It ended meanwhile.
+            return [""]; // It ended meanwhile.
         }
     }
 
