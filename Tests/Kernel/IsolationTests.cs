@@ -1,3 +1,4 @@
+using System.Net;
 using System.Text;
 using System.Text.Json;
 using Overlay.Dataplane.Netlink;
@@ -57,6 +58,47 @@ public class IsolationTests
         var (web, late) = (node.AddPod("shop/web"), node.AddPod("shop/late"));
         late.Serve(5432);
         TestCluster.Eventually(() => web.Connects(late.IPv4, 5432), "once the table is free, pods are wired", () => node.Log);
+    }
+
+    [Test]
+    public void An_isolated_pod_reaches_itself_through_a_Service_and_nobody_else()
+    {
+        _cluster = TestCluster.Create(1);
+        _cluster.Apply("web.yaml", """{ apiVersion: v1, kind: Pod, metadata: { name: web, namespace: shop, labels: { app: web } } }""");
+        _cluster.Apply("policy.yaml", """
+            apiVersion: networking.k8s.io/v1
+            kind: NetworkPolicy
+            metadata: { name: web, namespace: shop }
+            spec: { podSelector: { matchLabels: { app: web } }, policyTypes: [Ingress, Egress] }
+            """);
+        var node = _cluster.Nodes[0];
+        var (web, db) = (node.AddPod("shop/web"), node.AddPod("shop/db"));
+        web.Serve(8080);
+        db.Serve(8080);
+
+        // As kube-proxy does it: a Service for each pod, and who asks himself is given the node's address, or he would answer himself directly.
+        node.Net.Run("nft -f -", $$"""
+            table inet proxy {
+              chain prerouting {
+                type nat hook prerouting priority dstnat
+                ip daddr 10.96.0.1 tcp dport 80 dnat ip to {{web.IPv4}}:8080
+                ip daddr 10.96.0.2 tcp dport 80 dnat ip to {{db.IPv4}}:8080
+                ip6 daddr fd96::1 tcp dport 80 dnat ip6 to [{{web.IPv6}}]:8080
+                ip6 daddr fd96::2 tcp dport 80 dnat ip6 to [{{db.IPv6}}]:8080
+              }
+              chain postrouting {
+                type nat hook postrouting priority srcnat
+                ip saddr {{web.IPv4}} ip daddr {{web.IPv4}} masquerade
+                ip6 saddr {{web.IPv6}} ip6 daddr {{web.IPv6}} masquerade
+              }
+            }
+            """);
+        foreach (var (own, other) in ((string, string)[])[("10.96.0.1", "10.96.0.2"), ("fd96::1", "fd96::2")])
+        {
+            TestCluster.Eventually(() => web.Connects(IPAddress.Parse(own), 80), $"web reaches itself at {own}", () => node.Net.Run("nft list ruleset"));
+            Assert.That(web.Connects(IPAddress.Parse(other), 80), Is.False);
+            Assert.That(db.Connects(IPAddress.Parse(own), 80), Is.False);
+        }
     }
 
     private static void TakeTable(NetlinkSocket owner)

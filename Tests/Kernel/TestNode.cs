@@ -90,13 +90,15 @@ internal sealed class TestNode : IDisposable
     }
 
     /// <summary>Asks the agent something without the plugin; null when nobody answers.</summary>
-    public string? Ask(string command)
+    /// <param name="command">The verb.</param>
+    /// <param name="more">More members of the request, as JSON.</param>
+    public string? Ask(string command, string more = "")
     {
         using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {
             socket.Connect(new UnixDomainSocketEndPoint(Socket));
-            socket.Send(Encoding.UTF8.GetBytes($$"""{"version":1,"command":"{{command}}"}""" + "\n"));
+            socket.Send(Encoding.UTF8.GetBytes($$"""{"version":1,"command":"{{command}}"{{(more.Length > 0 ? "," : "")}}{{more}}}""" + "\n"));
             var buffer = new byte[65536];
             var read = socket.Receive(buffer);
             return read == 0 ? null : Encoding.UTF8.GetString(buffer, 0, read);

@@ -107,6 +107,7 @@ public class WireTests
             Tunnelled.Await(capture, far.Address(family), web.Address(family));
         }
 
+        Tunnelled.Await(capture, IPAddress.Parse("10.42.1.0"), db.IPv4);
         AssertNoneOutsideTheTunnel(capture, [
             .. Families.SelectMany(family => (IPAddress[])[web.Address(family), db.Address(family), gone.Address(family), far.Address(family)]),
             .. ((string[])["10.42.1.0", "10.42.2.0", "10.42.1.200", "10.42.2.200", "fd00:42:1::", "fd00:42:2::", "fd00:42:1::200", "fd00:42:2::200"]).Select(IPAddress.Parse)]);
