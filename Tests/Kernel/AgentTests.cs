@@ -128,6 +128,27 @@ public class AgentTests
     }
 
     [Test]
+    public void A_tunnel_that_somebody_removes_is_made_again_at_once()
+    {
+        _cluster = TestCluster.Create(2);
+        var (web, db) = (_cluster.Nodes[0].AddPod("shop/web"), _cluster.Nodes[1].AddPod("shop/db"));
+        db.Serve(5432);
+        AssertReaches(web, db, 5432);
+        var node = _cluster.Nodes[0];
+        // The kernel lists rows made anew in another order.
+        string[] Rows() => node.State.Split('\n').Order(StringComparer.Ordinal).ToArray();
+        var before = Rows();
+        bool IsRestored() => node.Net.TryRun("ip -o link show overlay-vxlan up").Output.Contains("overlay-vxlan") && Rows().SequenceEqual(before);
+
+        node.Net.Run("ip link delete overlay-vxlan");
+        TestCluster.Eventually(IsRestored, "all is as it was, long before the next resync", () => string.Join('\n', Rows().Except(before)) + node.Log);
+        node.Net.Run("ip link set overlay-vxlan down");
+        TestCluster.Eventually(IsRestored, "also after it was set down", () => _cluster.Nodes[0].Log);
+        AssertReaches(web, db, 5432);
+        Assert.That(_cluster.Nodes[0].Log, Does.Contain("repaired what somebody else changed"));
+    }
+
+    [Test]
     public void Del_leaves_nothing_and_succeeds_again()
     {
         _cluster = TestCluster.Create(1);
