@@ -40,9 +40,6 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
     /// <summary>What works less than it could.</summary>
     public IReadOnlyList<Degradation> Degradations { get; private set; } = [];
 
-    /// <summary>Rows repaired since start because somebody else had changed them.</summary>
-    public int DriftRepaired { get; private set; }
-
     /// <summary>Takes over a change of the datastore.</summary>
     public void Apply(ClusterChange change)
     {
@@ -129,7 +126,6 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
             Log.Disagreement(log, FirstDifference(text, referee));
         if (isKnown)
             drift.AddRange(kernel.Nftables.Resync(anew));
-        DriftRepaired += drift.Count;
         foreach (var row in drift)
             Log.DriftRepaired(log, row);
         return Commit();

@@ -38,7 +38,8 @@ internal sealed class PodWiring(NodeKernel kernel)
     }
 
     /// <summary>Brings the host's routes and neighbours of a pod just wired into the kernel, with whatever else is pending there.</summary>
-    /// <exception cref="NetlinkException">One of this pod was refused.</exception>
+    /// <exception cref="IOException">The kernel refused a row of this pod.</exception>
+    /// <exception cref="NetlinkException">The kernel gave no answer.</exception>
     public void Route(Attachment attachment)
     {
         foreach (var failure in kernel.Routing.Apply())
