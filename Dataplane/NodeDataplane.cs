@@ -19,7 +19,7 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
 {
     private readonly RulesetOptions _options = new(configuration.Masquerade, configuration.IsolateByDefault);
     private readonly RulesetProjection _projection = new(new RulesetOptions(configuration.Masquerade, configuration.IsolateByDefault));
-    private readonly Dictionary<NamespacedName, NetworkPolicy> _quarantined = [];
+    private readonly Dictionary<NamespacedName, Policy> _quarantined = [];
     private PodNetwork _network = new([], []);
     private EquatableArray<Degradation> _projected = [];
     private bool _nodeStale = true;
@@ -156,7 +156,7 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
         foreach (var policy in Store.Policies.Where(policy => guilty.Contains(policy.Name)))
         {
             Log.Quarantined(log, policy.Name.ToString(), refused.Message);
-            var isolating = policy with { Ingress = policy.Ingress is null ? null : [], Egress = policy.Egress is null ? null : [] };
+            var isolating = policy.Isolating();
             _quarantined.Add(policy.Name, isolating);
             _projection.SetPolicy(isolating);
         }

@@ -6,7 +6,21 @@ namespace Overlay.Dataplane.Store;
 /// <param name="Name">metadata.name.</param>
 /// <param name="PodCidrs">spec.podCIDRs, host bits cleared, in the order given.</param>
 /// <param name="InternalIPs">status.addresses of type InternalIP, in the order given.</param>
-public sealed record Node(string Name, EquatableArray<Cidr> PodCidrs, EquatableArray<InetAddress> InternalIPs);
+public sealed record Node(string Name, EquatableArray<Cidr> PodCidrs, EquatableArray<InetAddress> InternalIPs)
+{
+    /// <summary>metadata.labels.</summary>
+    public Labels Labels { get; init; } = Labels.Empty;
+
+    /// <summary>The other IP addresses of status.addresses, such as those of type ExternalIP.</summary>
+    public EquatableArray<InetAddress> OtherAddresses { get; init; } = [];
+
+    /// <summary>What policy needs to know of it. Its tunnel's addresses are the first of its first podCIDR of each family, as <c>NodeProjection</c> gives them.</summary>
+    public ClusterNode ToClusterNode() => new(
+        Name,
+        Labels,
+        InternalIPs.Concat(OtherAddresses).Distinct().ToEquatableArray(),
+        PodCidrs.GroupBy(prefix => prefix.Family).Select(family => family.First().First).ToEquatableArray());
+}
 
 /// <summary>An object that could not be understood. It is reported; a policy also isolates what it selects (DESIGN section 3).</summary>
 /// <param name="Source">Where it came from: a file name, or the object's API path.</param>
@@ -48,7 +62,7 @@ public abstract record ClusterChange
     public sealed record PodGone(NamespacedName Name) : ClusterChange;
 
     /// <summary>A policy is new or different; for one that was rejected, the isolating stand-in.</summary>
-    public sealed record PolicySet(NetworkPolicy Policy) : ClusterChange;
+    public sealed record PolicySet(Policy Policy) : ClusterChange;
 
     /// <summary>A policy is gone.</summary>
     public sealed record PolicyGone(NamespacedName Name) : ClusterChange;

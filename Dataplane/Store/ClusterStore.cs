@@ -15,7 +15,7 @@ public sealed class ClusterStore
 
     private readonly Dictionary<string, Node> _nodes = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Namespace> _namespaces = new(StringComparer.Ordinal);
-    private readonly Dictionary<NamespacedName, NetworkPolicy> _policies = [];
+    private readonly Dictionary<NamespacedName, Policy> _policies = [];
     private readonly Dictionary<string, EquatableArray<Rejection>> _rejections = new(StringComparer.Ordinal);
     private readonly Dictionary<AttachmentKey, Attachment> _attachments = [];
 
@@ -37,7 +37,7 @@ public sealed class ClusterStore
     public IReadOnlyCollection<Pod> Pods => _pods.Values;
 
     /// <summary>All policies, in no particular order.</summary>
-    public IReadOnlyCollection<NetworkPolicy> Policies => _policies.Values;
+    public IReadOnlyCollection<Policy> Policies => _policies.Values;
 
     /// <summary>This node's attachments, in no particular order.</summary>
     public IReadOnlyCollection<Attachment> Attachments => _attachments.Values;
@@ -130,7 +130,7 @@ public sealed class ClusterStore
     /// <param name="options">Of the configuration.</param>
     /// <param name="network">Of the node's projection.</param>
     public ClusterState ToClusterState(RulesetOptions options, PodNetwork network) =>
-        new(options, network, [.. _namespaces.Values], [.. _pods.Values], _wired.Keys.ToHashSet(), [.. _policies.Values]);
+        new(options, network, [.. _nodes.Values.Select(node => node.ToClusterNode())], [.. _namespaces.Values], [.. _pods.Values], _wired.Keys.ToHashSet(), [.. _policies.Values]);
 
     private static bool Set<TKey, TValue>(Dictionary<TKey, TValue> map, TKey key, TValue value)
         where TKey : notnull

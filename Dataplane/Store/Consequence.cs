@@ -24,7 +24,7 @@ public abstract record Consequence
     public sealed record RemoveNamespace(string Name) : Consequence;
 
     /// <summary>A policy is new or different.</summary>
-    public sealed record SetPolicy(NetworkPolicy Policy) : Consequence;
+    public sealed record SetPolicy(Policy Policy) : Consequence;
 
     /// <summary>A policy is gone.</summary>
     public sealed record RemovePolicy(NamespacedName Name) : Consequence;

@@ -5,6 +5,7 @@ namespace Overlay.PolicyEngine.Compile;
 /// <summary>What a node's ruleset depends on, and nothing else: the argument of <c>RulesetProjection.FromScratch</c>.</summary>
 /// <param name="Options">Fixed for the life of an agent.</param>
 /// <param name="Network">The pod network.</param>
+/// <param name="Nodes">All nodes.</param>
 /// <param name="Namespaces">All namespaces.</param>
 /// <param name="Pods">All pods of the cluster, with the addresses known.</param>
 /// <param name="LocalPods">The pods wired on this node; each is also in <paramref name="Pods"/>.</param>
@@ -12,10 +13,11 @@ namespace Overlay.PolicyEngine.Compile;
 public sealed record ClusterState(
     RulesetOptions Options,
     PodNetwork Network,
+    IReadOnlyCollection<ClusterNode> Nodes,
     IReadOnlyCollection<Namespace> Namespaces,
     IReadOnlyCollection<Pod> Pods,
     IReadOnlySet<NamespacedName> LocalPods,
-    IReadOnlyCollection<NetworkPolicy> Policies);
+    IReadOnlyCollection<Policy> Policies);
 
 /// <summary>What does not change while an agent runs.</summary>
 /// <param name="Masquerade">Traffic from pods to addresses outside the pod network takes the node's address.</param>

@@ -32,9 +32,9 @@ internal sealed class LocalGroup(string @namespace, Labels labels)
 }
 
 /// <summary>A policy; compiled while it selects a local pod.</summary>
-internal sealed class LivePolicy(NetworkPolicy policy)
+internal sealed class LivePolicy(Policy policy)
 {
-    public NetworkPolicy Policy { get; set; } = policy;
+    public Policy Policy { get; set; } = policy;
 
     public FiledSelectors<LivePolicy>.Filing? Filing { get; set; }
 
@@ -74,7 +74,7 @@ internal sealed class LocalPods(RulesetOptions options, LiveRuleset ruleset, Set
     }
 
     /// <summary>A policy is new or different.</summary>
-    public void SetPolicy(NetworkPolicy policy)
+    public void SetPolicy(Policy policy)
     {
         if (!_policies.TryGetValue(policy.Name, out var live))
             _policies[policy.Name] = live = new LivePolicy(policy);
@@ -83,10 +83,10 @@ internal sealed class LocalPods(RulesetOptions options, LiveRuleset ruleset, Set
         if (live.Filing is not null)
             _subjects.Remove(live.Filing);
         live.Policy = policy;
-        live.Filing = _subjects.Add(Selector.Within(policy.Name.Namespace, policy.PodSelector), live);
+        live.Filing = _subjects.Add(policy.Subject, live);
         if (live.Compiled is not null)
             Install(live, PolicyCompiler.Compile(policy));
-        Reselect(live, policy.PodSelector.Matches);
+        Reselect(live, policy.Subject.PodSelector.Matches);
     }
 
     /// <summary>A policy is gone.</summary>

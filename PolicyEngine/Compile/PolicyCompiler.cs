@@ -1,6 +1,5 @@
 using Overlay.PolicyEngine.Model;
 using Overlay.PolicyEngine.Nftables;
-using Overlay.PolicyEngine.Selectors;
 
 namespace Overlay.PolicyEngine.Compile;
 
@@ -9,7 +8,7 @@ namespace Overlay.PolicyEngine.Compile;
 /// <param name="Ingress">Accepts what the policy allows towards a pod; null when that is nothing.</param>
 /// <param name="Egress">Accepts what the policy allows from a pod; null when that is nothing.</param>
 /// <param name="Sources">The sets, each once, by name.</param>
-public sealed record CompiledPolicy(NetworkPolicy Policy, Chain? Ingress, Chain? Egress, EquatableArray<SetSource> Sources)
+public sealed record CompiledPolicy(Policy Policy, Chain? Ingress, Chain? Egress, EquatableArray<SetSource> Sources)
 {
     /// <summary>The chain of one direction.</summary>
     public Chain? Chain(Direction direction) => direction == Direction.Ingress ? Ingress : Egress;
@@ -22,7 +21,7 @@ public sealed record CompiledPolicy(NetworkPolicy Policy, Chain? Ingress, Chain?
 public static class PolicyCompiler
 {
     /// <summary>The chains and sets of <paramref name="policy"/>.</summary>
-    public static CompiledPolicy Compile(NetworkPolicy policy)
+    public static CompiledPolicy Compile(Policy policy)
     {
         var sources = new SortedDictionary<string, SetSource>(StringComparer.Ordinal);
         var ingress = CompileChain(policy, Direction.Ingress, sources);
@@ -30,7 +29,7 @@ public static class PolicyCompiler
         return new(policy, ingress, egress, sources.Values.ToEquatableArray());
     }
 
-    private static Chain? CompileChain(NetworkPolicy policy, Direction direction, SortedDictionary<string, SetSource> sources)
+    private static Chain? CompileChain(Policy policy, Direction direction, SortedDictionary<string, SetSource> sources)
     {
         var rules = new List<Rule>();
         var policyRules = policy.Rules(direction) ?? [];

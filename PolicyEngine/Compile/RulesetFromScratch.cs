@@ -32,7 +32,7 @@ internal sealed class RulesetFromScratch(ClusterState state)
     private void Add(Pod pod, Dictionary<string, Dictionary<InetAddress, Verdict>> dispatch)
     {
         var policies = state.Policies
-            .Where(policy => policy.Name.Namespace == pod.Name.Namespace && policy.PodSelector.Matches(pod.Labels))
+            .Where(policy => policy.Subject.Matches(pod.Name.Namespace, _namespaces.GetValueOrDefault(pod.Name.Namespace), pod.Labels))
             .OrderBy(policy => policy.Name)
             .Select(PolicyCompiler.Compile)
             .ToList();

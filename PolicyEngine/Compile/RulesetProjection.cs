@@ -77,7 +77,7 @@ public sealed class RulesetProjection
     }
 
     /// <summary>A policy is new or different.</summary>
-    public void SetPolicy(NetworkPolicy policy) => _localPods.SetPolicy(policy);
+    public void SetPolicy(Policy policy) => _localPods.SetPolicy(policy);
 
     /// <summary>A policy is gone; one that was not known is ignored.</summary>
     public void RemovePolicy(NamespacedName name) => _localPods.RemovePolicy(name);

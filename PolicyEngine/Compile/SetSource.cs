@@ -1,6 +1,5 @@
 using Overlay.PolicyEngine.Model;
 using Overlay.PolicyEngine.Nftables;
-using Overlay.PolicyEngine.Selectors;
 
 namespace Overlay.PolicyEngine.Compile;
 

@@ -1,7 +1,6 @@
 using System.Globalization;
 using Overlay.PolicyEngine.Model;
 using Overlay.PolicyEngine.Nftables;
-using Overlay.PolicyEngine.Selectors;
 
 namespace Overlay.PolicyEngine.Compile;
 

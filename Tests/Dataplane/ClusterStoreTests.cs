@@ -19,7 +19,7 @@ public class ClusterStoreTests
             new ClusterChange.PodSet(Manifest),
             new ClusterChange.NamespaceSet(new("shop", Labels.Empty)),
             new ClusterChange.NodeSet(new("n1", [Cidr.Parse("10.42.1.0/24")], [])),
-            new ClusterChange.PolicySet(new(new("shop", "deny"), LabelSelector.Everything, new EquatableArray<PolicyRule>([]), null)),
+            new ClusterChange.PolicySet(Policy.Namespaced(new("shop", "deny"), LabelSelector.Everything, new EquatableArray<PolicyRule>([]), null)),
         ];
         foreach (var change in changes)
             Assert.That(store.Apply(change), Has.Count.EqualTo(1), change.ToString());

@@ -76,7 +76,7 @@ public sealed partial class DirectoryWatchTests : IDisposable
             File.Move(PathOf(".p.yaml.tmp"), PathOf("p.yaml"), overwrite: true);
         }
 
-        await UntilAsync(() => _store.Policies.Single().PodSelector.ToString() == "round=r19", never: change => change is ClusterChange.PolicyGone);
+        await UntilAsync(() => _store.Policies.Single().Subject.PodSelector.ToString() == "round=r19", never: change => change is ClusterChange.PolicyGone);
     }
 
     [Test]
@@ -106,7 +106,7 @@ public sealed partial class DirectoryWatchTests : IDisposable
         await UntilAsync(() => _store.Rejections.Any(rejection => rejection.Reason.StartsWith("the file is empty", StringComparison.Ordinal)), never: change => change is ClusterChange.PolicyGone);
         Write("p.yaml", DenyAll.Replace("podSelector: {}", "podSelector: {matchLabels: {a: b}}"));
         await UntilAsync(() => !_store.Rejections.Any());
-        Assert.That(_store.Policies.Single().PodSelector.ToString(), Is.EqualTo("a=b"));
+        Assert.That(_store.Policies.Single().Subject.PodSelector.ToString(), Is.EqualTo("a=b"));
         Write("p.yaml", "broken: [");
         await UntilAsync(() => _store.Rejections.Any());
         File.Delete(PathOf("p.yaml"));

@@ -148,7 +148,7 @@ public class FromManifestTests
     {
         var standIn = ((ClusterChange.PolicySet)FromManifest.Read("p.yaml", Policy(spec)).Objects.Single()).Policy;
         Assert.That(standIn.Name, Is.EqualTo(new NamespacedName("shop", "np")));
-        Assert.That(standIn.PodSelector.ToString(), Is.EqualTo(selector));
+        Assert.That(standIn.Subject.PodSelector.ToString(), Is.EqualTo(selector));
         Assert.That((standIn.Ingress is not null, standIn.Egress is not null), Is.EqualTo((ingress, egress)));
     }
 
@@ -295,7 +295,7 @@ public class FromManifestTests
 
     private static Pod PodOf(string rest) => ((ClusterChange.PodSet)Single($"apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\n{rest}")).Pod;
 
-    private static NetworkPolicy PolicyOf(string spec) => ((ClusterChange.PolicySet)Single(Policy(spec))).Policy;
+    private static Policy PolicyOf(string spec) => ((ClusterChange.PolicySet)Single(Policy(spec))).Policy;
 
     private static string Policy(string spec) => $"""
         apiVersion: networking.k8s.io/v1

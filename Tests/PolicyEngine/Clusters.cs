@@ -9,14 +9,15 @@ public sealed record Snapshot(
     PodNetwork Network,
     IReadOnlyDictionary<string, Namespace> Namespaces,
     IReadOnlyDictionary<NamespacedName, (Pod Pod, bool Local)> Pods,
-    IReadOnlyDictionary<NamespacedName, NetworkPolicy> Policies)
+    IReadOnlyDictionary<NamespacedName, Policy> Policies)
 {
     public static readonly Snapshot Empty = new(
-        new([], []), new Dictionary<string, Namespace>(), new Dictionary<NamespacedName, (Pod, bool)>(), new Dictionary<NamespacedName, NetworkPolicy>());
+        new([], []), new Dictionary<string, Namespace>(), new Dictionary<NamespacedName, (Pod, bool)>(), new Dictionary<NamespacedName, Policy>());
 
     public ClusterState ToState(RulesetOptions options) => new(
         options,
         Network,
+        [],
         [.. Namespaces.Values],
         [.. Pods.Values.Select(pod => pod.Pod)],
         Pods.Values.Where(pod => pod.Local).Select(pod => pod.Pod.Name).ToHashSet(),
@@ -67,8 +68,8 @@ public static class Clusters
         SomeLabels, Gen.OneOf(Addresses).Array[0, 2], Port.Array[0, 2], Gen.Int[0, 9], Gen.Bool,
         (labels, addresses, ports, dice, local) => (new Pod(name, labels, new(addresses), new(ports), dice == 0, local ? "here" : "there"), local));
 
-    private static Gen<NetworkPolicy> PolicyNamed(NamespacedName name) =>
-        Gen.Select(SomeSelector, MaybeRules, MaybeRules, (selector, ingress, egress) => new NetworkPolicy(name, selector, ingress, egress));
+    private static Gen<Policy> PolicyNamed(NamespacedName name) =>
+        Gen.Select(SomeSelector, MaybeRules, MaybeRules, (selector, ingress, egress) => Policy.Namespaced(name, selector, ingress, egress));
 
     private static Gen<Dictionary<TKey, TValue>> Some<TKey, TValue>(TKey[] keys, Func<TKey, Gen<TValue>> value) where TKey : notnull =>
         Gen.Select(keys.Select(key => Gen.Select(Gen.Int[0, 2], value(key), (dice, v) => (Present: dice > 0, Key: key, Value: v))).ToArray()

@@ -130,7 +130,7 @@ public partial class PolicyCompilerTests
     [Test]
     public void Policy_that_isolates_and_allows_nothing_has_no_chain_and_no_sets()
     {
-        var compiled = PolicyCompiler.Compile(new(new("shop", "deny"), LabelSelector.Everything, [], []));
+        var compiled = PolicyCompiler.Compile(Policy.Namespaced(new("shop", "deny"), LabelSelector.Everything, [], []));
         Assert.That(compiled.Ingress ?? compiled.Egress, Is.Null);
         Assert.That(compiled.Sources, Is.Empty);
     }
@@ -146,7 +146,7 @@ public partial class PolicyCompilerTests
         Assert.That(rules.Select(rule => rule.Comment!.Length), Is.All.AtMost(128));
 
         IEnumerable<Rule> Compiled(string end) =>
-            PolicyCompiler.Compile(new(name with { Name = name.Name + end }, LabelSelector.Everything, [new([new Peer.Any()], [new PortMatch.Any()])], null)).Ingress!.Rules;
+            PolicyCompiler.Compile(Policy.Namespaced(name with { Name = name.Name + end }, LabelSelector.Everything, [new([new Peer.Any()], [new PortMatch.Any()])], null)).Ingress!.Rules;
     }
 
     [Test]
@@ -162,7 +162,7 @@ public partial class PolicyCompilerTests
     private static CompiledPolicy Compile(Peer[] peers, PortMatch[] ports, Direction direction)
     {
         EquatableArray<PolicyRule> rules = [new(new(peers), new(ports))];
-        return PolicyCompiler.Compile(new(new("shop", "allow"), LabelSelector.Everything,
+        return PolicyCompiler.Compile(Policy.Namespaced(new("shop", "allow"), LabelSelector.Everything,
             direction == Direction.Ingress ? rules : null, direction == Direction.Egress ? rules : null));
     }
 

@@ -17,7 +17,7 @@ public class ReadmeTests
 
     private static ClusterState Example()
     {
-        var policy = new NetworkPolicy(new("shop", "db"), Where("app", "db"),
+        var policy = Policy.Namespaced(new("shop", "db"), Where("app", "db"),
             [
                 new(
                     [new Peer.Pods(null, Where("app", "web")), new Peer.IPBlock(Cidr.Parse("192.168.0.0/16"), [Cidr.Parse("192.168.7.0/24")])],
@@ -28,6 +28,7 @@ public class ReadmeTests
         return new(
             new(),
             new([Cidr.Parse("10.42.1.0/24"), Cidr.Parse("fd00:42:1::/64")], [Cidr.Parse("10.42.0.0/16"), Cidr.Parse("fd00:42::/48")]),
+            [],
             [new("shop", Labels.Empty), new("monitoring", Labels.Of(new Label("team", "ops")))],
             [
                 Pod("shop", "db-0", "db", "10.42.1.5", "fd00:42:1::5", new NamedPort("metrics", IpProtocol.Tcp, 9187)),

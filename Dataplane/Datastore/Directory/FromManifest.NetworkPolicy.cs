@@ -11,7 +11,7 @@ public static partial class FromManifest
     private static readonly EquatableArray<PolicyRule> NoRules = [];
 
     // The policy, or its stand-in when there are problems; null when not even its namespace is one.
-    private static NetworkPolicy? ReadNetworkPolicy(Fields root, NamespacedName name, NamespacedName standIn, List<FieldProblem> problems)
+    private static Policy? ReadNetworkPolicy(Fields root, NamespacedName name, NamespacedName standIn, List<FieldProblem> problems)
     {
         _ = root.Node("status"); // was part of the API once
         var spec = root.Object("spec");
@@ -32,10 +32,10 @@ public static partial class FromManifest
         }
 
         if (problems.Count == 0)
-            return new(name, selector, isIngress ? ingress : null, isEgress ? egress : null);
+            return Policy.Namespaced(name, selector, isIngress ? ingress : null, isEgress ? egress : null);
         if (!KubernetesName.IsLabel(name.Namespace))
             return null;
-        return new(
+        return Policy.Namespaced(
             standIn,
             isSelected ? selector : LabelSelector.Everything,
             isIngress || !isDirected ? NoRules : null,

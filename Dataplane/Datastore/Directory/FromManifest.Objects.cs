@@ -30,14 +30,20 @@ public static partial class FromManifest
                 spec.Reject(line, path, $"\"{text}\" is no prefix such as 10.42.0.0/24 or fd00:42::/64.");
         }
 
-        var internalIPs = new List<InetAddress>();
+        List<InetAddress> internalIPs = [], others = [];
         foreach (var entry in root.Object("status").Objects("addresses"))
         {
             if (entry.Text("type") == "InternalIP")
                 ReadAddress(entry, "address", internalIPs);
+            else if (InetAddress.TryParse(entry.Text("address") ?? "", out var other))
+                others.Add(other); // Hostname and the like are no addresses
         }
 
-        return new(name, podCidrs.ToEquatableArray(), internalIPs.ToEquatableArray());
+        return new(name, podCidrs.ToEquatableArray(), internalIPs.ToEquatableArray())
+        {
+            Labels = ReadLabels(root.Object("metadata"), "labels"),
+            OtherAddresses = others.ToEquatableArray(),
+        };
     }
 
     private static Namespace ReadNamespace(Fields root, string name)

@@ -1,6 +1,4 @@
-using Overlay.PolicyEngine.Model;
-
-namespace Overlay.PolicyEngine.Selectors;
+namespace Overlay.PolicyEngine.Model;
 
 /// <summary>Selects pods: those of one namespace, or of every namespace with fitting labels, that have fitting labels themselves. Never host-network pods: the callers keep those out.</summary>
 /// <param name="Namespace">The one namespace; null when <paramref name="NamespaceSelector"/> decides.</param>
