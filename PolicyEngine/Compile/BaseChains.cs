@@ -31,7 +31,7 @@ public static class BaseChains
     /// <summary>The chains.</summary>
     public static EquatableArray<Chain> Chains(RulesetOptions options)
     {
-        Chain[] chains = [Prerouting, Egress, Ingress];
+        Chain[] chains = [Prerouting, Egress(options), Ingress(options)];
         return new(options.Masquerade ? [.. chains, Postrouting] : chains);
     }
 
@@ -59,21 +59,26 @@ public static class BaseChains
         new([new Match.InputInterface(Pods), new Match.SourceNotRoutedBack()], [new Statement.Counter(), Drop]),
     ]);
 
-    private static Chain Egress { get; } = new("egress", new(ChainType.Filter, Hook.Forward, -1),
+    private static Chain Egress(RulesetOptions options) => new("egress", new(ChainType.Filter, Hook.Forward, -1),
     [
         new([new Match.InputInterface(Pods, Negated: true)], [Accept]),
-        .. Judgement(Side.Saddr, DispatchEgress),
+        .. Judgement(Side.Saddr, DispatchEgress, options),
     ]);
 
-    private static Chain Ingress { get; } = new("ingress", new(ChainType.Filter, Hook.Forward, 0),
+    private static Chain Ingress(RulesetOptions options) => new("ingress", new(ChainType.Filter, Hook.Forward, 0),
     [
         new([new Match.OutputInterface(Pods, Negated: true)], [Accept]),
-        .. Judgement(Side.Daddr, DispatchIngress),
+        .. Judgement(Side.Daddr, DispatchIngress, options),
     ]);
 
+    // Replies and ICMP errors carry the mark of the connection they belong to, so a revoked one is cut both ways.
+    private static Rule Revoked { get; } = new(
+        [new Match.ConnectionMark(RulesetOptions.RevokedMark, RulesetOptions.RevokedMark)], [new Statement.Counter(), Drop], "revoked");
+
     // An address without an entry is a pod that is not, or not yet, known: its packets go nowhere.
-    private static IEnumerable<Rule> Judgement(Side side, Func<Family, string> map) =>
+    private static IEnumerable<Rule> Judgement(Side side, Func<Family, string> map, RulesetOptions options) =>
     [
+        .. options.RevokeEstablished ? [Revoked] : (Rule[])[],
         new([new Match.ConnectionState(CtState.Established | CtState.Related)], [Accept]),
         .. FamilyFacts.Both.Select(family => new Rule([new Match.InputInterface(Pods), new Match.AddressPairInSet(family, Self(family))], [Accept], "a pod may reach itself")),
         .. FamilyFacts.Both.Select(family => new Rule([], [new Statement.AddressVerdictMap(side, family, map(family))])),

@@ -22,10 +22,14 @@ public sealed record ClusterState(
 /// <summary>What does not change while an agent runs.</summary>
 /// <param name="Masquerade">Traffic from pods to addresses outside the pod network takes the node's address.</param>
 /// <param name="IsolateByDefault"><c>policy.default: deny</c>: a pod that no policy selects accepts and sends nothing.</param>
-public sealed record RulesetOptions(bool Masquerade = true, bool IsolateByDefault = false)
+/// <param name="RevokeEstablished">Packets of connections with <see cref="RevokedMark"/> are dropped.</param>
+public sealed record RulesetOptions(bool Masquerade = true, bool IsolateByDefault = false, bool RevokeEstablished = true)
 {
     /// <summary>First characters of the host's end of every pod's interface pair: rules match <c>ovl*</c>.</summary>
     public const string PodInterfacePrefix = "ovl";
+
+    /// <summary>The one bit of <c>ct mark</c> that is ours: policy allowed the connection once and forbids it now. Other bits are whoever's, and stay as they are.</summary>
+    public const uint RevokedMark = 0x20000000;
 }
 
 /// <summary>Prefixes of the pod network.</summary>

@@ -72,6 +72,9 @@ public abstract record Match
     /// <summary><c>meta mark &amp; MASK == VALUE</c>.</summary>
     public sealed record Mark(uint Mask, uint Value) : Match;
 
+    /// <summary><c>ct mark &amp; MASK == VALUE</c>; a packet without a connection does not match.</summary>
+    public sealed record ConnectionMark(uint Mask, uint Value) : Match;
+
     /// <summary><c>fib saddr . iif oif 0</c>: the route back to the source does not leave by the interface the packet came in by (a spoofed source). Prerouting only.</summary>
     public sealed record SourceNotRoutedBack : Match;
 }

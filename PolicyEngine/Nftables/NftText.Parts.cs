@@ -24,6 +24,7 @@ public static partial class NftText
         Match.L4Protocol m => $"meta l4proto {Protocol(m.Protocol)}",
         Match.Icmpv6Type m => $"icmpv6 type {Range(m.First, m.Last)}",
         Match.Mark m => $"meta mark & 0x{m.Mask:x8} == 0x{m.Value:x8}",
+        Match.ConnectionMark m => $"ct mark & 0x{m.Mask:x8} == 0x{m.Value:x8}",
         Match.SourceNotRoutedBack => "fib saddr . iif oif 0",
         _ => throw new UnreachableException($"{match.GetType()} has no nft text."),
     };

@@ -104,7 +104,7 @@ public sealed record CompiledNode(ProjectedNode Projected, Ruleset Ruleset)
         foreach (var pod in store.Pods.Where(pod => pod.NodeName == name && !pod.HostNetwork && pod.Addresses.Count > 0).ToList())
             store.Attach(new($"{pod.Name.Namespace}-{pod.Name.Name}", "eth0", pod.Name, "", "", Device(pod.Name), Mac(pod.Addresses[0]), pod.Addresses, "overlay"));
         var projected = NodeProjection.Project(name, store.Nodes, configuration, store.Attachments, underlayMtu: 1500);
-        var options = new RulesetOptions(configuration.Masquerade, configuration.IsolateByDefault);
+        var options = new RulesetOptions(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished);
         return new(projected, RulesetProjection.FromScratch(store.ToClusterState(options, projected.Network)));
     }
 }

@@ -26,6 +26,9 @@ public sealed record Packet(InetAddress Source, InetAddress Destination, byte Pr
 
     public uint Mark { get; init; }
 
+    /// <summary>The mark of its connection (<c>ct mark</c>).</summary>
+    public uint ConnectionMark { get; init; }
+
     public Family Family => Source.Family;
 
     public InetAddress Address(Side side) => side == Side.Saddr ? Source : Destination;

@@ -176,6 +176,7 @@ public sealed class PacketTracer
             Match.L4Protocol protocol => packet.Protocol == protocol.Protocol,
             Match.Icmpv6Type type => packet.Protocol == Packet.Icmpv6 && packet.Family == Family.IPv6 && packet.IcmpType >= type.First && packet.IcmpType <= type.Last,
             Match.Mark mark => (packet.Mark & mark.Mask) == mark.Value,
+            Match.ConnectionMark mark => (packet.ConnectionMark & mark.Mask) == mark.Value,
             Match.SourceNotRoutedBack => _base!.Base!.Value.Hook == Hook.Prerouting
                 ? !packet.SourceRoutedBack
                 : throw new InvalidOperationException($"fib saddr . iif reached from {_base.Name}: the kernel refuses it there."),

@@ -86,5 +86,5 @@ public static class Clusters
         Some(PolicyNames, PolicyNamed),
         (network, namespaces, pods, policies) => new Snapshot(network, namespaces, pods, policies));
 
-    public static readonly Gen<RulesetOptions> Options = Gen.Select(Gen.Bool, Gen.Bool, (masquerade, isolate) => new RulesetOptions(masquerade, isolate));
+    public static readonly Gen<RulesetOptions> Options = Gen.Select(Gen.Bool, Gen.Bool, Gen.Bool, (masquerade, isolate, revoke) => new RulesetOptions(masquerade, isolate, revoke));
 }

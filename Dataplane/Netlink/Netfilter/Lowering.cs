@@ -83,6 +83,9 @@ public sealed class Lowering
             case Match.Mark m:
                 Add(Load(NftMetaKeys.NFT_META_MARK), Bitwise.And(NFT_REG_1, NftData.Of(m.Mask)), Compare(NftData.Of(m.Value)));
                 break;
+            case Match.ConnectionMark m:
+                Add(new Ct(NftCtKeys.NFT_CT_MARK, NFT_REG_1), Bitwise.And(NFT_REG_1, NftData.Of(m.Mask)), Compare(NftData.Of(m.Value)));
+                break;
             case Match.SourceNotRoutedBack:
                 Add(new Fib(NftFibFlags.NFTA_FIB_F_SADDR | NftFibFlags.NFTA_FIB_F_IIF, NftFibResult.NFT_FIB_RESULT_OIF, NFT_REG_1), Compare(NftData.Of(0)));
                 break;

@@ -35,6 +35,7 @@ public class NftablesMessageTests
         ["rule-add-ports"] = ("forward", new([new DestinationPort(IpProtocol.Udp, 1000, 2000)], [new Final(Verdict.Jump(Target))], "shop/web")),
         ["rule-add-icmpv6"] = ("forward", new([new Icmpv6Type(133, 137)], [new Final(Verdict.Return)])),
         ["rule-add-mark"] = ("forward", new([new Mark(0xff, 0x10)], [new Final(new(VerdictKind.Continue))])),
+        ["rule-add-connection-mark"] = ("egress", new([new ConnectionMark(0x20000000, 0x20000000)], [new Counter(), new Final(Verdict.Drop)])),
         ["rule-add-spoofed"] = ("prerouting", new([new InputInterface("ovl*"), new SourceNotRoutedBack()], [new Counter(), new Final(Verdict.Drop)])),
         ["rule-add-masquerade"] = ("postrouting", new([new AddressInSet(Side.Saddr, Family.IPv4, "hash-v4")], [new Masquerade()])),
     };

@@ -50,6 +50,8 @@ public static class NftablesShapes
         new Icmpv6Type(135, 135),
         new Mark(0xff, 0x10),
         new Mark(0x80000000, 0x80000000),
+        new ConnectionMark(0x20000000, 0x20000000),
+        new ConnectionMark(0xff, 0x10),
         new SourceNotRoutedBack(),
     ];
 

@@ -15,6 +15,7 @@ public static class NftaCt
 public enum NftCtKeys : uint
 {
     NFT_CT_STATE = 0,
+    NFT_CT_MARK = 3,
 }
 
 /// <summary>nft_ct.c: a fact about the packet's connection into a register.</summary>
@@ -24,7 +25,14 @@ public sealed record Ct(NftCtKeys Key, NftRegisters Destination) : Expression
 {
     public override string Name => "ct";
 
-    private protected override string Text => $"ct load {(Key == NftCtKeys.NFT_CT_STATE ? "state" : $"{(uint)Key}")} => {Destination.Print()}";
+    private protected override string Text => $"ct load {KeyText} => {Destination.Print()}";
+
+    private string KeyText => Key switch
+    {
+        NftCtKeys.NFT_CT_STATE => "state",
+        NftCtKeys.NFT_CT_MARK => "mark",
+        _ => $"{(uint)Key}",
+    };
 
     /// <summary>Null for one that asks about a direction or changes the connection.</summary>
     internal static Ct? Read(NetlinkAttribute data)
