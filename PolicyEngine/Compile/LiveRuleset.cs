@@ -3,12 +3,13 @@ using Overlay.PolicyEngine.Nftables;
 namespace Overlay.PolicyEngine.Compile;
 
 /// <summary>The present ruleset and how it differs from what was last taken. Taking costs about as much as there are differences.</summary>
-internal sealed class LiveRuleset
+internal sealed class LiveRuleset : IRulesetView
 {
     private readonly Dictionary<string, Chain> _chains = [];
     private readonly Dictionary<string, LiveSet> _sets = [];
     private readonly List<LiveSet> _changes = [];
     private readonly List<LiveSet> _unused = [];
+    private readonly Dictionary<Hook, List<Chain>> _baseChains = [];
     private Dictionary<string, Chain?> _chainsBefore = [];
 
     public Ruleset Current
@@ -26,14 +27,23 @@ internal sealed class LiveRuleset
     public void Put(Chain chain)
     {
         _chainsBefore.TryAdd(chain.Name, _chains.GetValueOrDefault(chain.Name));
+        SetBase(_chains.GetValueOrDefault(chain.Name), chain);
         _chains[chain.Name] = chain;
     }
 
     public void RemoveChain(string name)
     {
         _chainsBefore.TryAdd(name, _chains.GetValueOrDefault(name));
+        SetBase(_chains.GetValueOrDefault(name), null);
         _chains.Remove(name);
     }
+
+    public IReadOnlyList<Chain> BaseChains(Hook hook) => _baseChains.GetValueOrDefault(hook) ?? [];
+
+    public Chain? FindChain(string name) => _chains.GetValueOrDefault(name);
+
+    // A set that nothing refers to is no longer part of the ruleset.
+    ISetView? IRulesetView.FindSet(string name) => FindSet(name) is { References: > 0 } set ? set : null;
 
     public LiveSet? FindSet(string name) => _sets.GetValueOrDefault(name);
 
@@ -91,6 +101,18 @@ internal sealed class LiveRuleset
             new([.. collected.Where(set => set.Taken).Select(set => set.Set.Name)]),
             new([.. added]),
             new([.. deleted]));
+    }
+
+    private void SetBase(Chain? old, Chain? now)
+    {
+        if (old?.Base is { } left)
+            _baseChains[left.Hook].Remove(old);
+        if (now?.Base is not { } joined)
+            return;
+        if (!_baseChains.TryGetValue(joined.Hook, out var chains))
+            _baseChains[joined.Hook] = chains = [];
+        chains.Add(now);
+        chains.Sort((one, other) => one.Base!.Value.Priority.CompareTo(other.Base!.Value.Priority));
     }
 
     private (List<Chain> Changed, List<string> Deleted) TakeChains()

@@ -5,7 +5,7 @@ using Overlay.PolicyEngine.Selectors;
 namespace Overlay.PolicyEngine.Compile;
 
 /// <summary>A set of the present ruleset, which remembers how it differs from what was last taken.</summary>
-internal abstract class LiveSet(Set set)
+internal abstract class LiveSet(Set set) : ISetView
 {
     private bool _noted;
 
@@ -23,6 +23,9 @@ internal abstract class LiveSet(Set set)
 
     /// <summary>Its elements, in no particular order.</summary>
     public abstract IEnumerable<Element> Elements { get; }
+
+    /// <inheritdoc/>
+    public abstract Element? Find(ElementKey key);
 
     /// <summary>The differences since the last take; begins anew.</summary>
     public (List<Element> Added, List<Element> Deleted) Take()
@@ -63,6 +66,8 @@ internal sealed class PodSet(SetSource source) : LiveSet(source.Set), IMembers
     public SetSource Source => source;
 
     public override IEnumerable<Element> Elements => _counts.Keys.Select(key => Element.Of(key));
+
+    public override Element? Find(ElementKey key) => _counts.ContainsKey(key) ? Element.Of(key) : null;
 
     public void Add(Pod pod)
     {
@@ -114,7 +119,17 @@ internal sealed class KeyedSet(Set set) : LiveSet(set)
 
     private Dictionary<ElementKey, Element?> _before = [];
 
+    // Sorted at the first look-up after a change; null until then.
+    private Ranges? _ranges;
+
     public override IEnumerable<Element> Elements => _elements.Values;
+
+    public override Element? Find(ElementKey key)
+    {
+        if (Set.IsInterval)
+            return (_ranges ??= new(Set, _elements.Values)).Find(key);
+        return _elements.TryGetValue(key, out var element) ? element : null;
+    }
 
     public void Put(Element element)
     {
@@ -158,6 +173,7 @@ internal sealed class KeyedSet(Set set) : LiveSet(set)
 
     private void Remember(ElementKey key)
     {
+        _ranges = null;
         if (!Taken)
             return;
         _before.TryAdd(key, _elements.TryGetValue(key, out var element) ? element : null);

@@ -38,6 +38,9 @@ public sealed class RulesetProjection
     /// <summary>A copy of the whole ruleset as it stands; takes time in proportion to its size.</summary>
     public Ruleset Current => _ruleset.Current;
 
+    /// <summary>The ruleset as it stands, to look things up in (to walk packets through, say) without a copy. It changes with the projection.</summary>
+    public IRulesetView View => _ruleset;
+
     /// <summary>Sets the prefixes of the pod network; until the first call there are none.</summary>
     public void SetNetwork(PodNetwork network)
     {

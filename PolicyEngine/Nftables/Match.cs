@@ -29,7 +29,7 @@ public enum Side : byte
     Daddr,
 }
 
-/// <summary>A condition of a rule. A closed family: printing (<see cref="NftText"/>), lowering to kernel expressions and the tests' packet tracer each switch over all of it.</summary>
+/// <summary>A condition of a rule. A closed family: printing (<see cref="NftText"/>), lowering to kernel expressions and the packet tracer (<c>Explain/</c>) each switch over all of it.</summary>
 public abstract record Match
 {
     private Match()

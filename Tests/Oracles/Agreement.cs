@@ -1,4 +1,5 @@
 using Overlay.PolicyEngine.Compile;
+using Overlay.PolicyEngine.Explain;
 using Overlay.PolicyEngine.Nftables;
 
 namespace Overlay.Tests.Oracles;

@@ -4,6 +4,7 @@ using Overlay.Dataplane.Datastore.Directory;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Store;
 using Overlay.PolicyEngine.Compile;
+using Overlay.PolicyEngine.Explain;
 using Overlay.PolicyEngine.Model;
 using Overlay.PolicyEngine.Nftables;
 
@@ -83,7 +84,7 @@ public sealed class CompiledCluster
 /// <summary>What one node of a cluster computes.</summary>
 public sealed record CompiledNode(ProjectedNode Projected, Ruleset Ruleset)
 {
-    public PacketTracer Tracer { get; } = new(Ruleset);
+    public PacketTracer Tracer { get; } = new(new RulesetView(Ruleset));
 
     /// <summary>Name of the host's end of a pod's interface pair in tests: <c>ovl</c> and what fits of the pod's name.</summary>
     public static string Device(NamespacedName pod)

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Overlay.PolicyEngine.Explain;
 using Overlay.PolicyEngine.Model;
 
 namespace Overlay.Tests.Oracles;

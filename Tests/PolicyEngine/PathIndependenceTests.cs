@@ -64,6 +64,7 @@ public class PathIndependenceTests
             Assert.That(NftText.Print(projection.Current), Is.EqualTo(NftText.Print(RulesetProjection.FromScratch(state.ToState(options)))));
             if (rhythm == Rhythm.EveryState)
                 TakeAndCompare(projection, replayed);
+            AssertLooksUp(projection.View, projection.Current);
         }
 
         TakeAndCompare(projection, replayed);
@@ -74,6 +75,21 @@ public class PathIndependenceTests
     {
         replayed.Apply(projection.Take());
         Assert.That(replayed.Print(), Is.EqualTo(NftText.Print(projection.Current)));
+    }
+
+    // The live view finds what a copy holds: chains, and in each set every key that any set of that type has.
+    private static void AssertLooksUp(IRulesetView view, Ruleset current)
+    {
+        var copy = new RulesetView(current);
+        foreach (var hook in Enum.GetValues<Hook>())
+            Assert.That(view.BaseChains(hook), Is.EqualTo(copy.BaseChains(hook)));
+        Assert.That(current.Chains.Keys.Select(view.FindChain), Is.EqualTo(current.Chains.Values));
+        var keys = current.Sets.Values.ToLookup(set => set.Key, set => current.Elements[set.Name].SelectMany(element => (ElementKey[])[element.Key, element.Last]));
+        foreach (var set in current.Sets.Values)
+        {
+            foreach (var key in keys[set.Key].SelectMany(list => list).Distinct())
+                Assert.That(view.FindSet(set.Name)!.Find(key), Is.EqualTo(copy.FindSet(set.Name)!.Find(key)), $"{set.Name} at {key}");
+        }
     }
 
     private static IEnumerable<Action<RulesetProjection>> Events(Snapshot before, Snapshot after)

@@ -1,7 +1,8 @@
+using Overlay.PolicyEngine.Explain;
 using Overlay.PolicyEngine.Model;
 using Overlay.PolicyEngine.Nftables;
 
-namespace Overlay.Tests.Oracles;
+namespace Overlay.Tests.PolicyEngine.Explain;
 
 /// <summary>The tracer walks as the kernel does, and refuses what the kernel would refuse. A tracer that is too kind proves nothing.</summary>
 public class PacketTracerTests
@@ -102,8 +103,8 @@ public class PacketTracerTests
 
     private static Trace Walk(Packet packet, params Chain[] chains) => Walk(packet, [], [], chains);
 
-    private static Trace Walk(Packet packet, Set[] sets, SetElement[] elements, params Chain[] chains) => new PacketTracer(new(
+    private static Trace Walk(Packet packet, Set[] sets, SetElement[] elements, params Chain[] chains) => new PacketTracer(new RulesetView(new(
         chains.ToDictionary(chain => chain.Name),
         sets.ToDictionary(set => set.Name),
-        elements.GroupBy(element => element.Set).ToDictionary(group => group.Key, group => (IReadOnlyCollection<Element>)[.. group.Select(item => item.Element)]))).Walk(packet);
+        elements.GroupBy(element => element.Set).ToDictionary(group => group.Key, group => (IReadOnlyCollection<Element>)[.. group.Select(item => item.Element)])))).Walk(packet);
 }

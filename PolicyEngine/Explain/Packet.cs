@@ -1,7 +1,7 @@
 using Overlay.PolicyEngine.Model;
 using Overlay.PolicyEngine.Nftables;
 
-namespace Overlay.Tests.Oracles;
+namespace Overlay.PolicyEngine.Explain;
 
 /// <summary>A packet as the hooks of one node see it.</summary>
 /// <param name="Source">Source address.</param>
@@ -12,8 +12,15 @@ namespace Overlay.Tests.Oracles;
 /// <param name="OutputInterface">Device it leaves by; null when it is for this node.</param>
 public sealed record Packet(InetAddress Source, InetAddress Destination, byte Protocol, ushort DestinationPort, string? InputInterface, string? OutputInterface)
 {
+    /// <summary>IP protocol number of ICMP (IANA).</summary>
     public const byte Icmp = 1;
+
+    /// <summary>IP protocol number of ICMPv6 (IANA).</summary>
     public const byte Icmpv6 = 58;
+
+    private static readonly Hook[] Forwarded = [Hook.Prerouting, Hook.Forward, Hook.Postrouting];
+    private static readonly Hook[] Received = [Hook.Prerouting, Hook.Input];
+    private static readonly Hook[] Sent = [Hook.Output, Hook.Postrouting];
 
     /// <summary>Type of an ICMP or ICMPv6 packet.</summary>
     public byte IcmpType { get; init; }
@@ -24,24 +31,28 @@ public sealed record Packet(InetAddress Source, InetAddress Destination, byte Pr
     /// <summary>Whether the route to <see cref="Source"/> leaves by <see cref="InputInterface"/> (fib).</summary>
     public bool SourceRoutedBack { get; init; } = true;
 
+    /// <summary>Its mark (fwmark).</summary>
     public uint Mark { get; init; }
 
     /// <summary>The mark of its connection (<c>ct mark</c>).</summary>
     public uint ConnectionMark { get; init; }
 
+    /// <summary>Family of both addresses.</summary>
     public Family Family => Source.Family;
 
+    /// <summary>One of its addresses.</summary>
     public InetAddress Address(Side side) => side == Side.Saddr ? Source : Destination;
 
     /// <summary>The hooks it passes, in order.</summary>
-    public IEnumerable<Hook> Hooks => (InputInterface, OutputInterface) switch
+    public IReadOnlyList<Hook> Hooks => (InputInterface, OutputInterface) switch
     {
-        (not null, not null) => [Hook.Prerouting, Hook.Forward, Hook.Postrouting],
-        (not null, null) => [Hook.Prerouting, Hook.Input],
-        (null, not null) => [Hook.Output, Hook.Postrouting],
+        (not null, not null) => Forwarded,
+        (not null, null) => Received,
+        (null, not null) => Sent,
         _ => throw new InvalidOperationException("A packet comes in or goes out, or both."),
     };
 
+    /// <summary>In one line, for people.</summary>
     public override string ToString() =>
         $"{Source} -> {Destination} protocol {Protocol} port {DestinationPort} in {InputInterface ?? "-"} out {OutputInterface ?? "-"} ct {State}{(SourceRoutedBack ? "" : " spoofed")}";
 }
