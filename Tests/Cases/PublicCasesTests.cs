@@ -19,7 +19,7 @@ public class PublicCasesTests
         foreach (var (id, step) in Read(file).SelectMany(policyCase => policyCase.Steps.Select((step, index) => ($"{policyCase.Id} step {index + 1}", step))))
         {
             var cluster = step.ToCluster();
-            var oracle = new NetworkPolicyOracle(cluster);
+            var oracle = new PolicyOracle(cluster);
             var compiled = CompiledCluster.Compile(cluster.ToYaml(), cluster, new());
             Assert.That(compiled.Manifests.Rejections, Is.Empty, id);
             seen++;

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Overlay.Tests.Oracles;
 using Overlay.Tests.Scenarios;
 
 namespace Overlay.Tests.Kernel;

@@ -7,7 +7,7 @@ namespace Overlay.Tests.Oracles;
 /// <summary>Holds the compiled rulesets of a cluster against the oracle, flow by flow.</summary>
 public sealed class Agreement(ClusterObjects objects, CompiledCluster compiled, bool isolateByDefault)
 {
-    private readonly NetworkPolicyOracle _oracle = new(objects, isolateByDefault);
+    private readonly PolicyOracle _oracle = new(objects, isolateByDefault);
 
     /// <summary>What is wrong, in words: one text for each flow on which the two differ.</summary>
     public IEnumerable<string> Disagreements(IEnumerable<Flow> flows) => flows.Select(Disagreement).OfType<string>();
@@ -25,9 +25,9 @@ public sealed class Agreement(ClusterObjects objects, CompiledCluster compiled, 
         return wrong is null ? null : $"{flow}: {wrong} differs\n  oracle: {judged}\n  {string.Join("\n  ", hops)}";
     }
 
-    // From a pod of this node, out of it, to where no pod is.
+    // From a pod of this node or from its tunnel's address, out of it, to where no pod is.
     private bool LeavesPodNetwork(Packet packet) =>
-        packet.InputInterface?.StartsWith(RulesetOptions.PodInterfacePrefix, StringComparison.Ordinal) == true
+        packet.InputInterface?.StartsWith(RulesetOptions.PodInterfacePrefix, StringComparison.Ordinal) != false
         && packet.OutputInterface is not null
         && compiled.PodNetwork.Any(prefix => prefix.Contains(packet.Source))
         && !compiled.PodNetwork.Any(prefix => prefix.Contains(packet.Destination));

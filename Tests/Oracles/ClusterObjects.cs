@@ -1,11 +1,15 @@
 using System.Net;
-using k8s;
 using k8s.Models;
 
 namespace Overlay.Tests.Oracles;
 
-/// <summary>The typed objects of a cluster, read from manifests by KubernetesClient alone.</summary>
-public sealed class ClusterObjects(IReadOnlyCollection<V1Node> nodes, IReadOnlyCollection<V1Namespace> namespaces, IReadOnlyCollection<V1Pod> pods, IReadOnlyCollection<V1NetworkPolicy> policies)
+/// <summary>The typed objects of a cluster, read from manifests without the product.</summary>
+public sealed class ClusterObjects(
+    IReadOnlyCollection<V1Node> nodes,
+    IReadOnlyCollection<V1Namespace> namespaces,
+    IReadOnlyCollection<V1Pod> pods,
+    IReadOnlyCollection<V1NetworkPolicy> policies,
+    IReadOnlyCollection<ClusterNetworkPolicy>? clusterPolicies = null)
 {
     // Host-network pods have the addresses of their node: on the wire they cannot be told from it, so they are no pods to a policy.
     // A pod that has ended has given its address back.
@@ -29,20 +33,21 @@ public sealed class ClusterObjects(IReadOnlyCollection<V1Node> nodes, IReadOnlyC
 
     public IReadOnlyCollection<V1NetworkPolicy> Policies => policies;
 
+    public IReadOnlyCollection<ClusterNetworkPolicy> ClusterPolicies { get; } = clusterPolicies ?? [];
+
     /// <summary>Reads manifests: several YAML documents.</summary>
+    /// <exception cref="FormatException">They hold a kind that the oracle does not know.</exception>
     public static ClusterObjects Parse(string yaml)
     {
-        var objects = KubernetesYaml.LoadAllFromString(yaml);
-        var known = objects.Count(item => item is V1Node or V1Namespace or V1Pod or V1NetworkPolicy);
-        if (known != objects.Count)
-            throw new FormatException("The oracle knows Node, Namespace, Pod and NetworkPolicy; the manifests hold something else.");
+        var objects = ManifestYaml.Read(yaml).ToList();
         foreach (var metadata in objects.OfType<IMetadata<V1ObjectMeta>>().Where(item => item is V1Pod or V1NetworkPolicy))
             metadata.Metadata.NamespaceProperty ??= "default";
-        return new([.. objects.OfType<V1Node>()], [.. objects.OfType<V1Namespace>()], [.. objects.OfType<V1Pod>()], [.. objects.OfType<V1NetworkPolicy>()]);
+        return new(
+            [.. objects.OfType<V1Node>()], [.. objects.OfType<V1Namespace>()], [.. objects.OfType<V1Pod>()], [.. objects.OfType<V1NetworkPolicy>()], [.. objects.OfType<ClusterNetworkPolicy>()]);
     }
 
     /// <summary>Writes manifests that <see cref="Parse"/> and the directory datastore read.</summary>
-    public string ToYaml() => string.Join("---\n", ((IEnumerable<object>)[.. nodes, .. namespaces, .. pods, .. policies]).Select(item => KubernetesYaml.Serialize(item).TrimEnd('\n') + "\n"));
+    public string ToYaml() => string.Join("---\n", ((IEnumerable<object>)[.. nodes, .. namespaces, .. pods, .. policies, .. ClusterPolicies]).Select(ManifestYaml.Write));
 
     /// <summary>The pod, not of the host network, that has the address.</summary>
     public V1Pod? PodAt(IPAddress address) => _byAddress.GetValueOrDefault(address);
@@ -50,9 +55,24 @@ public sealed class ClusterObjects(IReadOnlyCollection<V1Node> nodes, IReadOnlyC
     /// <summary>Labels of a namespace with the one that the API server adds, or null when it is not known.</summary>
     public IDictionary<string, string>? NamespaceLabels(string name) => _namespaceLabels.GetValueOrDefault(name);
 
+    /// <summary>
+    /// Whether the pod's namespace satisfies the requirements. Of a namespace without a Namespace object only the name is certain: requirements on other labels
+    /// than that do not hold, not even negative ones.
+    /// </summary>
+    public bool IsInNamespace(IReadOnlyList<LabelRequirement> requirements, V1Pod pod)
+    {
+        var labels = NamespaceLabels(pod.Namespace());
+        return requirements.All(requirement =>
+            (labels is not null || requirement.Key == LabelRequirement.NamespaceName)
+            && requirement.Holds(labels ?? new Dictionary<string, string> { [LabelRequirement.NamespaceName] = pod.Namespace() }));
+    }
+
     /// <summary>Whether <paramref name="address"/> belongs to the node that <paramref name="pod"/> runs on.</summary>
     public bool IsOwnNode(V1Pod pod, IPAddress address) =>
-        nodes.FirstOrDefault(node => node.Name() == pod.Spec.NodeName) is { } node && Addresses(node).Contains(address);
+        nodes.FirstOrDefault(node => node.Name() == pod.Spec.NodeName) is { } node && (Addresses(node).Contains(address) || TunnelAddresses(node).Contains(address));
+
+    /// <summary>The node whose tunnel has the address, or null.</summary>
+    public V1Node? TunnelAt(IPAddress address) => nodes.FirstOrDefault(node => TunnelAddresses(node).Contains(address));
 
     /// <summary>status.podIPs, or those of the node for a host-network pod.</summary>
     public static IEnumerable<IPAddress> Addresses(V1Pod pod) => (pod.Status?.PodIPs ?? []).Select(item => IPAddress.Parse(item.Ip));
@@ -60,6 +80,14 @@ public sealed class ClusterObjects(IReadOnlyCollection<V1Node> nodes, IReadOnlyC
     /// <summary>status.addresses of type InternalIP.</summary>
     public static IEnumerable<IPAddress> Addresses(V1Node node) =>
         (node.Status?.Addresses ?? []).Where(item => item.Type == "InternalIP").Select(item => IPAddress.Parse(item.Address));
+
+    /// <summary>All addresses of status.addresses that are IP addresses: "the IPs present in the node.Status.Addresses field of the node".</summary>
+    public static IEnumerable<IPAddress> AllAddresses(V1Node node) =>
+        (node.Status?.Addresses ?? []).Select(item => IPAddress.TryParse(item.Address, out var address) ? address : null).OfType<IPAddress>();
+
+    /// <summary>The first address of the first podCIDR of each family: no pod has it, it is the node's own on its tunnel.</summary>
+    public static IEnumerable<IPAddress> TunnelAddresses(V1Node node) =>
+        (node.Spec?.PodCIDRs ?? []).Select(Prefix.Parse).GroupBy(prefix => prefix.Address.AddressFamily).Select(family => family.First().First);
 
     /// <summary>Ports of all containers that run as long as the pod does.</summary>
     public static IEnumerable<V1ContainerPort> ContainerPorts(V1Pod pod) =>

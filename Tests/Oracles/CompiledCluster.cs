@@ -72,12 +72,12 @@ public sealed class CompiledCluster
             yield return (to.Node, from is { Node: not null, Device: not null } && to.Device is not null ? TunnelDevice : UnderlayDevice, to.Device);
     }
 
-    // A pod is behind its device on its node; a node's own address has no device; the rest of the world has no node.
+    // A pod is behind its device on its node; a node's own addresses have no device; the rest of the world, with it a node's address that another machine translates, has no node.
     private (string? Node, string? Device) Locate(IPAddress address)
     {
         if (_objects.PodAt(address) is { } pod)
             return (pod.Spec.NodeName, CompiledNode.Device(new(pod.Namespace(), pod.Name())));
-        return (_objects.Nodes.FirstOrDefault(node => ClusterObjects.Addresses(node).Contains(address))?.Name(), null);
+        return (_objects.Nodes.FirstOrDefault(node => ClusterObjects.Addresses(node).Contains(address) || ClusterObjects.TunnelAddresses(node).Contains(address))?.Name(), null);
     }
 }
 

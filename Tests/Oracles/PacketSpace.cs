@@ -16,7 +16,7 @@ public sealed class PacketSpace
     {
         // Somebody outside of everything named, in each family.
         var addresses = new SortedSet<InetAddress> { InetAddress.Parse("198.51.100.1"), InetAddress.Parse("2001:db8:5::1") };
-        foreach (var address in cluster.Pods.SelectMany(ClusterObjects.Addresses).Concat(cluster.Nodes.SelectMany(ClusterObjects.Addresses)))
+        foreach (var address in cluster.Pods.SelectMany(ClusterObjects.Addresses).Concat(cluster.Nodes.SelectMany(ClusterObjects.AllAddresses)))
             addresses.Add(InetAddress.FromBytes(address.GetAddressBytes()));
         var ports = new SortedSet<int> { 9 };
         foreach (var (peers, rulePorts) in cluster.Policies.SelectMany(Rules))
@@ -25,6 +25,18 @@ public sealed class PacketSpace
                 Cut(addresses, Cidr.Parse(cidr));
             foreach (var port in rulePorts)
                 Cut(ports, port);
+        }
+
+        foreach (var spec in cluster.ClusterPolicies.Select(policy => policy.Spec).OfType<ClusterNetworkPolicySpec>())
+        {
+            foreach (var network in (spec.Egress ?? []).SelectMany(rule => rule.To ?? []).SelectMany(peer => peer.Networks ?? []))
+            {
+                if (Cidr.TryParse(network, out var parsed))
+                    Cut(addresses, parsed.Network);
+            }
+
+            foreach (var port in Rules(spec).SelectMany(rule => rule.Protocols ?? []).Select(protocol => (protocol.Tcp ?? protocol.Udp ?? protocol.Sctp)?.DestinationPort).OfType<ClusterNetworkPolicyPort>())
+                Cut(ports, port.Number ?? port.Range?.Start, port.Number ?? port.Range?.End);
         }
 
         foreach (var port in cluster.Pods.SelectMany(ClusterObjects.ContainerPorts))
@@ -61,6 +73,8 @@ public sealed class PacketSpace
         (policy.Spec.Ingress ?? []).Select(rule => (rule.FromProperty ?? [], rule.Ports ?? []))
         .Concat((policy.Spec.Egress ?? []).Select(rule => (rule.To ?? [], rule.Ports ?? [])));
 
+    private static IEnumerable<ClusterNetworkPolicyRule> Rules(ClusterNetworkPolicySpec spec) => [.. spec.Ingress ?? [], .. spec.Egress ?? []];
+
     private static void Cut(SortedSet<InetAddress> addresses, Cidr cidr)
     {
         var (first, last) = (cidr.First, cidr.Last);
@@ -74,9 +88,10 @@ public sealed class PacketSpace
 
     private static void Cut(SortedSet<int> ports, V1NetworkPolicyPort port)
     {
-        if (!int.TryParse(port.Port?.Value, out var first))
-            return;
-        var last = port.EndPort ?? first;
-        ports.UnionWith(new[] { first - 1, first, last, last + 1 }.Where(number => number is >= 1 and <= 65535));
+        if (int.TryParse(port.Port?.Value, out var first))
+            Cut(ports, first, port.EndPort ?? first);
     }
+
+    private static void Cut(SortedSet<int> ports, int? first, int? last) =>
+        ports.UnionWith(new[] { first - 1, first, last, last + 1 }.OfType<int>().Where(number => number is >= 1 and <= 65535));
 }

@@ -6,6 +6,18 @@ namespace Overlay.Tests.Oracles;
 /// <summary>Prefixes with the base library's addresses, for the oracle alone.</summary>
 public readonly record struct Prefix(IPAddress Address, int Length)
 {
+    /// <summary>Its lowest address.</summary>
+    public IPAddress First
+    {
+        get
+        {
+            var bytes = Address.GetAddressBytes();
+            for (var bit = Length; bit < bytes.Length * 8; bit++)
+                bytes[bit / 8] &= (byte)~(0x80 >> (bit % 8));
+            return new(bytes);
+        }
+    }
+
     /// <summary>Reads <c>ADDRESS/LENGTH</c>.</summary>
     public static bool TryParse(string? text, out Prefix prefix)
     {

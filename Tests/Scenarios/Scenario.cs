@@ -1,6 +1,3 @@
-using System.Net;
-using System.Net.Sockets;
-using System.Text.RegularExpressions;
 using k8s.Models;
 using Overlay.Dataplane.Desired;
 using Overlay.Tests.Oracles;
@@ -8,7 +5,7 @@ using Overlay.Tests.Oracles;
 namespace Overlay.Tests.Scenarios;
 
 /// <summary>A folder beside this file; README.md here says what is in it.</summary>
-public sealed partial class Scenario
+public sealed class Scenario
 {
     private readonly string _folder;
 
@@ -52,7 +49,7 @@ public sealed partial class Scenario
     public IEnumerable<ExpectedFlow> Flows() => File.ReadLines(Path.Combine(_folder, "flows.txt"))
         .Select((text, index) => (Text: text.Split('#')[0].Trim(), Line: index + 1))
         .Where(line => line.Text.Length > 0)
-        .SelectMany(line => Parse(line.Text, line.Line));
+        .SelectMany(line => ExpectedFlow.Parse(Objects, line.Text, line.Line));
 
     /// <summary>What a golden file of the folder says. With <c>OVERLAY_ACCEPT=1</c> the file is made to say <paramref name="actual"/> first.</summary>
     public string Golden(string file, string actual)
@@ -62,43 +59,4 @@ public sealed partial class Scenario
             File.WriteAllText(path, actual);
         return File.Exists(path) ? File.ReadAllText(path) : $"{file} is missing: OVERLAY_ACCEPT=1 writes it.";
     }
-
-    private List<ExpectedFlow> Parse(string text, int line)
-    {
-        var match = FlowLine().Match(text);
-        if (!match.Success)
-            throw new FormatException($"flows.txt:{line}: '{text}' is not 'FROM -> TO PROTOCOL [PORT] allow|deny [v4|v6]'.");
-        var family = match.Groups["family"].Value switch
-        {
-            "v4" => AddressFamily.InterNetwork,
-            "v6" => AddressFamily.InterNetworkV6,
-            _ => AddressFamily.Unspecified,
-        };
-        var protocol = match.Groups["protocol"].Value.ToUpperInvariant();
-        var port = match.Groups["port"].Success ? int.Parse(match.Groups["port"].Value) : 0;
-        if (port == 0 != (protocol == "ICMP"))
-            throw new FormatException($"flows.txt:{line}: tcp, udp and sctp need a port, icmp has none.");
-        var flows = (from source in Addresses(match.Groups["from"].Value, line)
-                     from destination in Addresses(match.Groups["to"].Value, line)
-                     where source.AddressFamily == destination.AddressFamily && (family == AddressFamily.Unspecified || source.AddressFamily == family)
-                     select new ExpectedFlow(line, text, new(source, destination, protocol, port), match.Groups["verdict"].Value == "allow")).ToList();
-        return flows.Count > 0 ? flows : throw new FormatException($"flows.txt:{line}: '{text}': the two ends share no such family.");
-    }
-
-    private List<IPAddress> Addresses(string end, int line)
-    {
-        if (IPAddress.TryParse(end, out var address))
-            return [address];
-        if (Objects.Nodes.FirstOrDefault(node => $"node:{node.Name()}" == end) is { } node)
-            return [.. ClusterObjects.Addresses(node)];
-        return Objects.Pods.FirstOrDefault(pod => $"{pod.Namespace()}/{pod.Name()}" == end) is { } pod
-            ? [.. ClusterObjects.Addresses(pod)]
-            : throw new FormatException($"flows.txt:{line}: '{end}' is no address, no pod of cluster.yaml (NAMESPACE/NAME) and no node of it (node:NAME).");
-    }
-
-    [GeneratedRegex(@"^(?<from>\S+)\s+->\s+(?<to>\S+)\s+(?<protocol>tcp|udp|sctp|icmp)(\s+(?<port>\d+))?\s+(?<verdict>allow|deny)(\s+(?<family>v4|v6))?$")]
-    private static partial Regex FlowLine();
 }
-
-/// <summary>A line of flows.txt in one family.</summary>
-public sealed record ExpectedFlow(int Line, string Text, Flow Flow, bool Allowed);

@@ -30,7 +30,7 @@ public class ScenarioTests(string name)
     [Test]
     public void Oracle_judges_every_flow_as_written_down()
     {
-        var oracle = new NetworkPolicyOracle(_scenario.Objects, _scenario.Configuration.IsolateByDefault);
+        var oracle = new PolicyOracle(_scenario.Objects, _scenario.Configuration.IsolateByDefault);
         var wrong = from expected in _scenario.Flows()
                     let judged = oracle.Judge(expected.Flow)
                     where judged.Allowed != expected.Allowed

@@ -38,7 +38,7 @@ public class DemoScenarioTests
 
         string Judged(IReadOnlyCollection<V1NetworkPolicy> policies)
         {
-            var oracle = new NetworkPolicyOracle(new(manifests.Nodes, manifests.Namespaces, manifests.Pods, policies));
+            var oracle = new PolicyOracle(new(manifests.Nodes, manifests.Namespaces, manifests.Pods, policies));
             return Text(DemoScenario.AskedAfter.Of(DemoScenario.AskedAfter.Probes.Where(probe =>
             {
                 var port = DemoScenario.Ports[probe.Port];
