@@ -5,6 +5,7 @@ namespace Overlay.Dataplane.Netlink.Netfilter;
 /// <summary>NFNL_*: the frame of every message to a subsystem of netfilter (linux/netfilter/nfnetlink.h).</summary>
 public static class Nfnetlink
 {
+    public const ushort NFNL_SUBSYS_CTNETLINK = 1;
     public const ushort NFNL_SUBSYS_NFTABLES = 10;
     public const ushort NFNL_MSG_BATCH_BEGIN = 0x10;
     public const ushort NFNL_MSG_BATCH_END = 0x11;

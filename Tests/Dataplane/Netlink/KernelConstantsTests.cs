@@ -33,9 +33,11 @@ public partial class KernelConstantsTests
         #include <linux/rtnetlink.h>
         #include <linux/veth.h>
         #include <linux/netfilter.h>
+        #include <linux/netfilter/nf_conntrack_common.h>
         #include <linux/netfilter/nf_nat.h>
         #include <linux/netfilter/nf_tables.h>
         #include <linux/netfilter/nfnetlink.h>
+        #include <linux/netfilter/nfnetlink_conntrack.h>
 
         """;
 

@@ -1,0 +1,22 @@
+using Overlay.PolicyEngine.Model;
+
+namespace Overlay.Dataplane.Kernel;
+
+/// <summary>What policy can tell of a connection: all connections that agree in this share a verdict. A value without heap.</summary>
+/// <param name="Source">Whoever began it.</param>
+/// <param name="Destination">Whom it reached: after the translation of a Service's address.</param>
+/// <param name="Protocol">IP protocol number.</param>
+/// <param name="DestinationPort">The port it reached; 0 for protocols without.</param>
+/// <param name="IcmpType">Type of an ICMP or ICMPv6 request; 0 for others.</param>
+public readonly record struct Flow(InetAddress Source, InetAddress Destination, byte Protocol, ushort DestinationPort, byte IcmpType = 0);
+
+/// <summary>The connections of this node's pods, as they were found.</summary>
+/// <param name="Flows">Those that policy can tell apart, with whether it forbids them: false until somebody has judged.</param>
+/// <param name="Connections">How many connections they are.</param>
+/// <param name="Marked">How many of these carry our mark.</param>
+public sealed record FlowSurvey(Dictionary<Flow, bool> Flows, int Connections, int Marked);
+
+/// <summary>What a change of marks came to.</summary>
+/// <param name="Revoked">Connections cut.</param>
+/// <param name="Restored">Connections that may go on.</param>
+public readonly record struct FlowChanges(int Revoked, int Restored);

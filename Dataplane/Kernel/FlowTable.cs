@@ -1,0 +1,134 @@
+using Overlay.Dataplane.Netlink;
+using Overlay.Dataplane.Netlink.Conntrack;
+using Overlay.Dataplane.Netlink.Route;
+using Overlay.PolicyEngine.Compile;
+using Overlay.PolicyEngine.Model;
+
+namespace Overlay.Dataplane.Kernel;
+
+/// <summary>
+/// The connections that the kernel tracks in one network namespace, and our bit of their mark (<see cref="RulesetOptions.RevokedMark"/>). It has sockets of its own, so that
+/// a thread of its own can read 100,000 connections while others work. A connection is never deleted: its next packet would be taken for the first of a new one,
+/// perhaps in the other direction, and that one may be allowed.
+/// </summary>
+public sealed class FlowTable : IDisposable
+{
+    // Errors are queued until the batch is through, about 1.3 kB of receive buffer each.
+    private const int MessagesPerBatch = 256;
+    private const uint Mark = RulesetOptions.RevokedMark;
+
+    private readonly NetlinkSocket _netfilter;
+    private readonly NetlinkSocket _route;
+
+    private FlowTable(NetlinkSocket route, NetlinkSocket netfilter)
+    {
+        _route = route;
+        _netfilter = netfilter;
+    }
+
+    /// <summary>Opens the calling thread's network namespace.</summary>
+    /// <exception cref="NetlinkException">No rights, or a kernel without netlink.</exception>
+    public static FlowTable Open()
+    {
+        var route = NetlinkSocket.Open(NetlinkProtocol.NETLINK_ROUTE);
+        try
+        {
+            return new(route, NetlinkSocket.Open(NetlinkProtocol.NETLINK_NETFILTER));
+        }
+        catch
+        {
+            route.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Reads the connections that these pods have with others than their own node. Time in proportion to all connections, memory to what policy can tell apart.</summary>
+    /// <param name="pods">Addresses of this node's pods.</param>
+    /// <exception cref="NetlinkException">The kernel refuses, or cannot list connections.</exception>
+    public FlowSurvey Survey(IReadOnlySet<InetAddress> pods)
+    {
+        var own = OwnAddresses();
+        var flows = new Dictionary<Flow, bool>();
+        var (connections, marked) = (0, 0);
+        ConntrackMessage.Dump<Flow>(_netfilter, (message, _) =>
+        {
+            var connection = ConntrackMessage.Parse(message);
+            if (!IsForwarded(connection, pods, own))
+                return;
+            flows.TryAdd(FlowOf(connection), false);
+            connections++;
+            marked += (connection.Mark & Mark) != 0 ? 1 : 0;
+        });
+        return new(flows, connections, marked);
+    }
+
+    /// <summary>Sets and clears the mark as the survey's verdicts demand. Connections that are new since have been judged by the ruleset and are left alone.</summary>
+    /// <exception cref="NetlinkException">The kernel refuses, or cannot list connections.</exception>
+    public FlowChanges Apply(FlowSurvey survey)
+    {
+        ArgumentNullException.ThrowIfNull(survey);
+        if (survey.Marked == 0 && !survey.Flows.ContainsValue(true))
+            return default;
+        var changes = ConntrackMessage.Dump<ConntrackMessage>(_netfilter, (message, changes) =>
+        {
+            var connection = ConntrackMessage.Parse(message);
+            if (!IsExpected(connection) && survey.Flows.TryGetValue(FlowOf(connection), out var forbidden) && forbidden != IsMarked(connection))
+                changes.Add(connection);
+        });
+        return Write(changes);
+    }
+
+    /// <summary>Clears the mark of every connection: nothing of ours is left.</summary>
+    /// <exception cref="NetlinkException">The kernel refuses, or cannot list connections.</exception>
+    public int Clear() => Write(ConntrackMessage.Dump<ConntrackMessage>(_netfilter, static (message, marked) => marked.Add(ConntrackMessage.Parse(message)), Mark)).Restored;
+
+    /// <summary>Closes the sockets.</summary>
+    public void Dispose()
+    {
+        _netfilter.Dispose();
+        _route.Dispose();
+    }
+
+    private static bool IsMarked(in ConntrackMessage connection) => (connection.Mark & Mark) != 0;
+
+    // What belongs to another connection (FTP's data) was let in as that one's, and goes with it.
+    private static bool IsExpected(in ConntrackMessage connection) => (connection.Status & IpConntrackStatus.IPS_EXPECTED) != 0;
+
+    // What a node's own process sends or receives does not pass the forward hook.
+    private static bool IsForwarded(in ConntrackMessage connection, IReadOnlySet<InetAddress> pods, HashSet<InetAddress> own)
+    {
+        var (source, destination) = (connection.Original.Source, connection.Reply.Source);
+        return (pods.Contains(source) || pods.Contains(destination)) && !IsExpected(connection) && !own.Contains(source) && !own.Contains(destination);
+    }
+
+    private static Flow FlowOf(in ConntrackMessage connection) => connection.Original switch
+    {
+        { Protocol: ConntrackTuple.IPPROTO_ICMP or ConntrackTuple.IPPROTO_ICMPV6 } icmp => new(icmp.Source, connection.Reply.Source, icmp.Protocol, 0, (byte)(icmp.DestinationPort >> 8)),
+        var original => new(original.Source, connection.Reply.Source, original.Protocol, connection.Reply.SourcePort),
+    };
+
+    private HashSet<InetAddress> OwnAddresses() => AddressMessage.Dump(_route).Select(address => address.Prefix.Address).ToHashSet();
+
+    private FlowChanges Write(List<ConntrackMessage> connections)
+    {
+        var (revoked, restored) = (0, 0);
+        using var writer = new NetlinkWriter();
+        foreach (var batch in connections.Chunk(MessagesPerBatch))
+        {
+            writer.Clear();
+            var last = default(NetlinkMark);
+            foreach (var connection in batch)
+                last = connection.WriteMark(writer, _netfilter.NextSequence(), ~connection.Mark & Mark, Mark);
+            writer.AddFlags(last, (ushort)NlmF.NLM_F_ACK);
+            var failures = _netfilter.Batch(writer);
+            if (failures.FirstOrDefault(failure => failure.Errno != Errno.ENOENT) is { } failure)
+                throw failure.ToException("IPCTNL_MSG_CT_NEW mark");
+
+            // Those that ended meanwhile count as well: which they were is not worth telling.
+            revoked += batch.Count(connection => !IsMarked(connection));
+            restored += batch.Count(connection => IsMarked(connection));
+        }
+
+        return new(revoked, restored);
+    }
+}
