@@ -176,6 +176,12 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
                 case Consequence.RemovePod(var name):
                     _projection.RemovePod(name);
                     break;
+                case Consequence.SetNode(var node):
+                    _projection.SetNode(node);
+                    break;
+                case Consequence.RemoveNode(var name):
+                    _projection.RemoveNode(name);
+                    break;
                 case Consequence.SetNamespace(var ns):
                     _projection.SetNamespace(ns);
                     break;

@@ -64,9 +64,9 @@ public sealed class ClusterStore
         switch (change)
         {
             case ClusterChange.NodeSet { Node: var node }:
-                return Set(_nodes, node.Name, node) ? [new Consequence.ReprojectNode()] : Nothing;
+                return Set(_nodes, node.Name, node) ? [new Consequence.SetNode(node.ToClusterNode()), new Consequence.ReprojectNode()] : Nothing;
             case ClusterChange.NodeGone { Name: var name }:
-                return _nodes.Remove(name) ? [new Consequence.ReprojectNode()] : Nothing;
+                return _nodes.Remove(name) ? [new Consequence.RemoveNode(name), new Consequence.ReprojectNode()] : Nothing;
             case ClusterChange.NamespaceSet { Namespace: var ns }:
                 return Set(_namespaces, ns.Name, ns) ? [new Consequence.SetNamespace(ns)] : Nothing;
             case ClusterChange.NamespaceGone { Name: var name }:

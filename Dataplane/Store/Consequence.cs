@@ -17,6 +17,12 @@ public abstract record Consequence
     /// <summary>A pod is gone.</summary>
     public sealed record RemovePod(NamespacedName Name) : Consequence;
 
+    /// <summary>A node is new or different: <see cref="ReprojectNode"/> is said as well.</summary>
+    public sealed record SetNode(ClusterNode Node) : Consequence;
+
+    /// <summary>A node is gone: <see cref="ReprojectNode"/> is said as well.</summary>
+    public sealed record RemoveNode(string Name) : Consequence;
+
     /// <summary>A namespace is new or different.</summary>
     public sealed record SetNamespace(Namespace Namespace) : Consequence;
 

@@ -13,11 +13,8 @@ public static class BaseChains
 {
     private const string Pods = RulesetOptions.PodInterfacePrefix + "*";
 
-    /// <summary>Map of local pods' addresses to what becomes of packets towards them.</summary>
-    public static string DispatchIngress(Family family) => $"ingress-{family.Suffix()}";
-
-    /// <summary>Map of local pods' addresses to what becomes of packets from them.</summary>
-    public static string DispatchEgress(Family family) => $"egress-{family.Suffix()}";
+    /// <summary>Map of local pods' addresses to what becomes of their packets: <c>ingress-v4</c>, <c>egress-v4</c>, <c>host-v4</c>.</summary>
+    public static string Dispatch(PacketPath path, Family family) => $"{path.ToString().ToLowerInvariant()}-{family.Suffix()}";
 
     /// <summary>Pairs of a local pod's address with itself.</summary>
     public static string Self(Family family) => $"self-{family.Suffix()}";
@@ -31,17 +28,13 @@ public static class BaseChains
     /// <summary>The chains.</summary>
     public static EquatableArray<Chain> Chains(RulesetOptions options)
     {
-        Chain[] chains = [Prerouting, Egress(options), Ingress(options)];
+        Chain[] chains = [Prerouting, Host(options), Egress(options), Ingress(options)];
         return new(options.Masquerade ? [.. chains, Postrouting] : chains);
     }
 
-    /// <summary>The two dispatch maps of each family.</summary>
+    /// <summary>The dispatch maps of each family.</summary>
     public static EquatableArray<Set> DispatchMaps { get; } =
-        FamilyFacts.Both.SelectMany(family => (Set[])
-        [
-            new(DispatchIngress(family), [family.AddressType()], IsVerdictMap: true),
-            new(DispatchEgress(family), [family.AddressType()], IsVerdictMap: true),
-        ]).ToEquatableArray();
+        FamilyFacts.Both.SelectMany(family => Enum.GetValues<PacketPath>().Select(path => new Set(Dispatch(path, family), [family.AddressType()], IsVerdictMap: true))).ToEquatableArray();
 
     /// <summary>The sets of prefixes that masquerading looks at, with their elements; none without masquerading.</summary>
     public static IEnumerable<SetSource.Fixed> Networks(RulesetOptions options, PodNetwork network) => !options.Masquerade ? [] :
@@ -62,28 +55,41 @@ public static class BaseChains
     private static Chain Egress(RulesetOptions options) => new("egress", new(ChainType.Filter, Hook.Forward, -1),
     [
         new([new Match.InputInterface(Pods, Negated: true)], [Accept]),
-        .. Judgement(Side.Saddr, DispatchEgress, options),
+        .. Judgement(Side.Saddr, PacketPath.Egress, options),
     ]);
 
     private static Chain Ingress(RulesetOptions options) => new("ingress", new(ChainType.Filter, Hook.Forward, 0),
     [
         new([new Match.OutputInterface(Pods, Negated: true)], [Accept]),
-        .. Judgement(Side.Daddr, DispatchIngress, options),
+        .. Judgement(Side.Daddr, PacketPath.Ingress, options),
+    ]);
+
+    // What a pod sends to its own node: only tiers of ClusterNetworkPolicy have a say, so a pod without an entry is none that they select.
+    private static Chain Host(RulesetOptions options) => new("host", new(ChainType.Filter, Hook.Input, 0),
+    [
+        new([new Match.InputInterface(Pods, Negated: true)], [Accept]),
+        .. Cut(options),
+        new([new Match.ConnectionState(CtState.Established | CtState.Related)], [Accept]),
+        new([new Match.Icmpv6Type(133, 137)], [Accept]),
+        .. Lookup(Side.Saddr, PacketPath.Host),
     ]);
 
     // Replies and ICMP errors carry the mark of the connection they belong to, so a revoked one is cut both ways.
-    private static Rule Revoked { get; } = new(
-        [new Match.ConnectionMark(RulesetOptions.RevokedMark, RulesetOptions.RevokedMark)], [new Statement.Counter(), Drop], "revoked");
+    private static Rule[] Cut(RulesetOptions options) => !options.RevokeEstablished ? [] :
+        [new([new Match.ConnectionMark(RulesetOptions.RevokedMark, RulesetOptions.RevokedMark)], [new Statement.Counter(), Drop], "revoked")];
 
     // An address without an entry is a pod that is not, or not yet, known: its packets go nowhere.
-    private static IEnumerable<Rule> Judgement(Side side, Func<Family, string> map, RulesetOptions options) =>
+    private static IEnumerable<Rule> Judgement(Side side, PacketPath path, RulesetOptions options) =>
     [
-        .. options.RevokeEstablished ? [Revoked] : (Rule[])[],
+        .. Cut(options),
         new([new Match.ConnectionState(CtState.Established | CtState.Related)], [Accept]),
         .. FamilyFacts.Both.Select(family => new Rule([new Match.InputInterface(Pods), new Match.AddressPairInSet(family, Self(family))], [Accept], "a pod may reach itself")),
-        .. FamilyFacts.Both.Select(family => new Rule([], [new Statement.AddressVerdictMap(side, family, map(family))])),
+        .. Lookup(side, path),
         new([], [new Statement.Counter(), Drop]),
     ];
+
+    private static IEnumerable<Rule> Lookup(Side side, PacketPath path) =>
+        FamilyFacts.Both.Select(family => new Rule([], [new Statement.AddressVerdictMap(side, family, Dispatch(path, family))]));
 
     private static Chain Postrouting { get; } = new("postrouting", new(ChainType.Nat, Hook.Postrouting, 100),
         FamilyFacts.Both.Select(family => new Rule(

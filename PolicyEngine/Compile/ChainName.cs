@@ -17,18 +17,29 @@ internal static class ChainName
         return $"{head}{Cut(policy.ToString(), MaxLength - head.Length - tail.Length)}{tail}";
     }
 
-    /// <summary><c>pods-in-HASH</c>: the chain of all pods that the same policies isolate; the hash is over the names of the policies' chains.</summary>
-    public static string OfPods(Direction direction, IEnumerable<string> policyChains) =>
-        $"pods-{Suffix(direction)}-{ContentHash.Of(ContentHash.Long, policyChains)}";
+    /// <summary><c>pods-in-HASH</c>: the chain of all pods that the same policies select; the hash is over what it goes through.</summary>
+    public static string OfPods(PacketPath path, IEnumerable<string> parts) => $"pods-{Suffix(path)}-{ContentHash.Of(ContentHash.Long, parts)}";
 
-    /// <summary><c>shop/allow-web ingress[0]</c>: the rule of a policy, for people who list the table.</summary>
-    public static string Comment(NamespacedName policy, Direction direction, int rule)
+    /// <summary><c>admin-in-HASH</c>: the policies of a tier that select the same pods; the hash is over their names in the order in which they are asked.</summary>
+    public static string OfTier(Tier tier, Direction direction, IEnumerable<string> policies) =>
+        $"{tier.ToString().ToLowerInvariant()}-{Suffix(direction)}-{ContentHash.Of(ContentHash.Long, policies)}";
+
+    /// <summary><c>shop/allow-web ingress[0]</c>, and the rule's own name behind it: the rule of a policy, for people who list the table.</summary>
+    public static string Comment(NamespacedName policy, Direction direction, int rule, string name)
     {
         var tail = $" {direction.ToString().ToLowerInvariant()}[{rule}]";
-        return $"{Cut(policy.ToString(), MaxLength - tail.Length)}{tail}";
+        var comment = $"{Cut(policy.ToString(), MaxLength - tail.Length)}{tail}";
+        return name.Length == 0 || comment.Length + 2 > MaxLength ? comment : $"{comment} {Cut(name, MaxLength - comment.Length - 1)}";
     }
 
     private static string Suffix(Direction direction) => direction == Direction.Ingress ? "in" : "out";
+
+    private static string Suffix(PacketPath path) => path switch
+    {
+        PacketPath.Ingress => "in",
+        PacketPath.Egress => "out",
+        _ => "host",
+    };
 
     // The API server admits only these characters in names; a folder of manifests may hold anything.
     private static string Cut(string name, int length)

@@ -55,8 +55,8 @@ internal abstract class LiveSet(Set set) : ISetView
     protected abstract void Forget();
 }
 
-/// <summary>A set filled from pods. A key is counted, since two pods may have one address for a moment.</summary>
-internal sealed class PodSet(SetSource source) : LiveSet(source.Set), IMembers
+/// <summary>A set filled from pods or nodes. A key is counted, since two of them may have one address for a moment.</summary>
+internal sealed class CountedSet(SetSource source) : LiveSet(source.Set), IMembers
 {
     private readonly Dictionary<ElementKey, int> _counts = [];
 
@@ -69,9 +69,17 @@ internal sealed class PodSet(SetSource source) : LiveSet(source.Set), IMembers
 
     public override Element? Find(ElementKey key) => _counts.ContainsKey(key) ? Element.Of(key) : null;
 
-    public void Add(Pod pod)
+    public void Add(Pod pod) => Add(source.Keys(pod));
+
+    public void Remove(Pod pod) => Remove(source.Keys(pod));
+
+    public void Add(ClusterNode node) => Add(source.Keys(node));
+
+    public void Remove(ClusterNode node) => Remove(source.Keys(node));
+
+    private void Add(IEnumerable<ElementKey> keys)
     {
-        foreach (var key in source.Keys(pod))
+        foreach (var key in keys)
         {
             _counts[key] = _counts.GetValueOrDefault(key) + 1;
             if (_counts[key] == 1)
@@ -79,9 +87,9 @@ internal sealed class PodSet(SetSource source) : LiveSet(source.Set), IMembers
         }
     }
 
-    public void Remove(Pod pod)
+    private void Remove(IEnumerable<ElementKey> keys)
     {
-        foreach (var key in source.Keys(pod))
+        foreach (var key in keys)
         {
             if (--_counts[key] > 0)
                 continue;

@@ -1,5 +1,4 @@
 using Overlay.PolicyEngine.Model;
-using Overlay.PolicyEngine.Nftables;
 using Overlay.PolicyEngine.Selectors;
 
 namespace Overlay.PolicyEngine.Compile;
@@ -15,7 +14,7 @@ internal sealed class LocalPod(Pod pod, LocalGroup group)
 /// <summary>Local pods of one namespace with equal labels: the same policies select them all.</summary>
 internal sealed class LocalGroup(string @namespace, Labels labels)
 {
-    private readonly Isolation[] _isolation = new Isolation[2];
+    private readonly Isolation[] _isolation = [.. Enum.GetValues<PacketPath>().Select(_ => new Isolation(null, [], []))];
 
     public string Namespace => @namespace;
 
@@ -23,12 +22,10 @@ internal sealed class LocalGroup(string @namespace, Labels labels)
 
     public List<LocalPod> Pods { get; } = [];
 
-    /// <summary>The policies that select the pods, by name.</summary>
-    public SortedDictionary<NamespacedName, LivePolicy> Policies { get; } = [];
+    /// <summary>The policies that select the pods.</summary>
+    public HashSet<LivePolicy> Policies { get; } = [];
 
-    public ref Isolation this[Direction direction] => ref _isolation[(int)direction];
-
-    public Verdict Verdict(Direction direction) => this[direction].Verdict;
+    public ref Isolation this[PacketPath path] => ref _isolation[(int)path];
 }
 
 /// <summary>A policy; compiled while it selects a local pod.</summary>
@@ -48,11 +45,16 @@ internal sealed class LivePolicy(Policy policy)
 /// <summary>Which policies select the pods of this node, and what follows: the chains of these policies, of their combinations, and the dispatch.</summary>
 internal sealed class LocalPods(RulesetOptions options, LiveRuleset ruleset, SetTable sets, PodDispatch dispatch)
 {
+    private static readonly PacketPath[] Paths = Enum.GetValues<PacketPath>();
+    private readonly Dictionary<string, Labels> _namespaces = [];
     private readonly Dictionary<NamespacedName, LocalPod> _pods = [];
     private readonly Dictionary<(string Namespace, Labels Labels), LocalGroup> _groups = [];
     private readonly Dictionary<NamespacedName, LivePolicy> _policies = [];
     private readonly FiledSelectors<LivePolicy> _subjects = new();
-    private readonly Dictionary<string, int> _podsChains = [];
+    private readonly Dictionary<string, int> _sharedChains = [];
+
+    // The policies that must know a namespace's labels to tell whether they select its pods.
+    private readonly HashSet<NamespacedName> _asking = [];
 
     /// <summary>A pod is wired here, or changed.</summary>
     public void SetPod(Pod pod)
@@ -73,6 +75,26 @@ internal sealed class LocalPods(RulesetOptions options, LiveRuleset ruleset, Set
             Leave(pod);
     }
 
+    /// <summary>Labels of a namespace are known, or others than before; null when it is not known any longer.</summary>
+    public void SetNamespace(string name, Labels? labels)
+    {
+        if (Equals(_namespaces.GetValueOrDefault(name), labels))
+            return;
+        if (labels is null)
+            _namespaces.Remove(name);
+        else
+            _namespaces[name] = labels;
+        foreach (var group in _groups.Values.Where(group => group.Namespace == name))
+        {
+            var found = SelectedBy(group);
+            foreach (var live in found.Except(group.Policies).ToList())
+                Select(group, live);
+            foreach (var live in group.Policies.Except(found).ToList())
+                Deselect(group, live);
+            Isolate(group);
+        }
+    }
+
     /// <summary>A policy is new or different.</summary>
     public void SetPolicy(Policy policy)
     {
@@ -86,7 +108,7 @@ internal sealed class LocalPods(RulesetOptions options, LiveRuleset ruleset, Set
         live.Filing = _subjects.Add(policy.Subject, live);
         if (live.Compiled is not null)
             Install(live, PolicyCompiler.Compile(policy));
-        Reselect(live, policy.Subject.PodSelector.Matches);
+        Reselect(live, group => policy.Subject.Matches(group.Namespace, _namespaces.GetValueOrDefault(group.Namespace), group.Labels), policy.Subject is { Namespace: null, AsksForNamespaceLabels: true });
     }
 
     /// <summary>A policy is gone.</summary>
@@ -95,26 +117,36 @@ internal sealed class LocalPods(RulesetOptions options, LiveRuleset ruleset, Set
         if (!_policies.Remove(name, out var live))
             return;
         _subjects.Remove(live.Filing!);
-        Reselect(live, _ => false);
+        Reselect(live, _ => false, asks: false);
     }
 
     /// <summary>The policies in force here whose chains or sets go by that name.</summary>
-    public IReadOnlyList<NamespacedName> PoliciesOf(string name) => _policies.Values
-        .Where(live => live.Compiled is { } compiled && (compiled.Ingress?.Name == name || compiled.Egress?.Name == name || compiled.Sources.Any(source => source.Set.Name == name)))
-        .Select(live => live.Policy.Name)
-        .Order()
-        .ToList();
-
-    private void Reselect(LivePolicy live, Func<Labels, bool> selects)
+    public IReadOnlyList<NamespacedName> PoliciesOf(string name)
     {
-        foreach (var group in _groups.Values.Where(group => group.Namespace == live.Policy.Name.Namespace))
+        var within = _groups.Values
+            .Where(group => Paths.Any(path => group[path].Chains.Any(chain => chain.Name == name)))
+            .SelectMany(group => group.Policies)
+            .Where(live => live.Compiled!.IsInlined(Direction.Ingress) || live.Compiled.IsInlined(Direction.Egress));
+        return _policies.Values
+            .Where(live => live.Compiled is { } compiled && (compiled.Ingress?.Name == name || compiled.Egress?.Name == name || compiled.Sources.Any(source => source.Set.Name == name)))
+            .Concat(within)
+            .Select(live => live.Policy.Name)
+            .Distinct()
+            .Order()
+            .ToList();
+    }
+
+    private void Reselect(LivePolicy live, Func<LocalGroup, bool> selects, bool asks)
+    {
+        var asked = asks ? _asking.Add(live.Policy.Name) : _asking.Remove(live.Policy.Name);
+        foreach (var group in _groups.Values)
         {
-            var (did, does) = (group.Policies.ContainsKey(live.Policy.Name), selects(group.Labels));
+            var (did, does) = (group.Policies.Contains(live), selects(group));
             if (does && !did)
                 Select(group, live);
             else if (did && !does)
                 Deselect(group, live);
-            if (did || does)
+            if (did || does || ((asked || asks) && !_namespaces.ContainsKey(group.Namespace)))
                 Isolate(group);
         }
     }
@@ -139,33 +171,38 @@ internal sealed class LocalPods(RulesetOptions options, LiveRuleset ruleset, Set
         if (group.Pods.Count > 0)
             return;
         _groups.Remove((group.Namespace, group.Labels));
-        foreach (var live in group.Policies.Values.ToList())
+        foreach (var live in group.Policies.ToList())
             Deselect(group, live);
-        Let(group[Direction.Ingress]);
-        Let(group[Direction.Egress]);
+        foreach (var path in Paths)
+            Let(group[path]);
     }
 
     private LocalGroup NewGroup(Pod pod)
     {
         var group = new LocalGroup(pod.Name.Namespace, pod.Labels);
-        var found = new HashSet<LivePolicy>();
-        _subjects.Match(group.Namespace, null, group.Labels, found);
-        foreach (var live in found)
+        foreach (var live in SelectedBy(group))
             Select(group, live);
         Isolate(group);
         return group;
     }
 
+    private HashSet<LivePolicy> SelectedBy(LocalGroup group)
+    {
+        var found = new HashSet<LivePolicy>();
+        _subjects.Match(group.Namespace, _namespaces.GetValueOrDefault(group.Namespace), group.Labels, found);
+        return found;
+    }
+
     private void Select(LocalGroup group, LivePolicy live)
     {
-        group.Policies.Add(live.Policy.Name, live);
+        group.Policies.Add(live);
         if (live.Groups++ == 0)
             Install(live, PolicyCompiler.Compile(live.Policy));
     }
 
     private void Deselect(LocalGroup group, LivePolicy live)
     {
-        group.Policies.Remove(live.Policy.Name);
+        group.Policies.Remove(live);
         if (--live.Groups == 0)
             Install(live, null);
     }
@@ -177,34 +214,37 @@ internal sealed class LocalPods(RulesetOptions options, LiveRuleset ruleset, Set
         live.Compiled = compiled;
         foreach (var direction in (ReadOnlySpan<Direction>)[Direction.Ingress, Direction.Egress])
         {
-            if (compiled?.Chain(direction) is { } chain)
+            if (compiled?.OwnChain(direction) is { } chain)
                 ruleset.Put(chain);
-            else if (old?.Chain(direction) is { } gone)
+            else if (old?.OwnChain(direction) is { } gone)
                 ruleset.RemoveChain(gone.Name);
         }
 
-        foreach (var source in compiled?.Sources ?? [])
+        foreach (var source in compiled?.OwnSources() ?? [])
             sets.Retain(source);
-        foreach (var source in old?.Sources ?? [])
+        foreach (var source in old?.OwnSources() ?? [])
             sets.Release(source);
     }
 
     // The verdicts of a group, and the chains they go to.
     private void Isolate(LocalGroup group)
     {
-        foreach (var direction in (ReadOnlySpan<Direction>)[Direction.Ingress, Direction.Egress])
+        var asking = _namespaces.ContainsKey(group.Namespace) ? [] : _asking.Select(name => _policies[name].Policy).ToList();
+        foreach (var path in Paths)
         {
-            var old = group[direction];
-            var isolation = PodCompiler.Compile(direction, group.Policies.Values.Select(live => live.Compiled!), options);
+            var old = group[path];
+            var isolation = PodCompiler.Compile(path, group.Policies.Select(live => live.Compiled!), asking, options);
             if (isolation == old)
                 continue;
-            group[direction] = isolation;
-            if (isolation.Chain is { } chain)
+            group[path] = isolation;
+            foreach (var chain in isolation.Chains)
             {
-                _podsChains[chain.Name] = _podsChains.GetValueOrDefault(chain.Name) + 1;
+                _sharedChains[chain.Name] = _sharedChains.GetValueOrDefault(chain.Name) + 1;
                 ruleset.Put(chain);
             }
 
+            foreach (var source in isolation.Sources)
+                sets.Retain(source);
             Let(old);
         }
 
@@ -217,9 +257,14 @@ internal sealed class LocalPods(RulesetOptions options, LiveRuleset ruleset, Set
 
     private void Let(Isolation isolation)
     {
-        if (isolation.Chain is null || --_podsChains[isolation.Chain.Name] > 0)
-            return;
-        _podsChains.Remove(isolation.Chain.Name);
-        ruleset.RemoveChain(isolation.Chain.Name);
+        foreach (var source in isolation.Sources)
+            sets.Release(source);
+        foreach (var chain in isolation.Chains)
+        {
+            if (--_sharedChains[chain.Name] > 0)
+                continue;
+            _sharedChains.Remove(chain.Name);
+            ruleset.RemoveChain(chain.Name);
+        }
     }
 }

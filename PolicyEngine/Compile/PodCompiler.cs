@@ -3,31 +3,80 @@ using Overlay.PolicyEngine.Nftables;
 
 namespace Overlay.PolicyEngine.Compile;
 
-/// <summary>What becomes of a pod's packets in one direction.</summary>
-/// <param name="Verdict">The verdict under its addresses in the dispatch map.</param>
-/// <param name="Chain">The chain that an isolated pod's verdict goes to; null for a pod that is not isolated. Pods with the same policies share it.</param>
-public readonly record struct Isolation(Verdict Verdict, Chain? Chain);
+/// <summary>Where a pod's packets are judged: each has a base chain and a dispatch map of the pods' addresses.</summary>
+public enum PacketPath : byte
+{
+    /// <summary>Forwarded to the pod.</summary>
+    Ingress,
 
-/// <summary>Compiles the policies that select a pod, together.</summary>
+    /// <summary>From the pod, forwarded.</summary>
+    Egress,
+
+    /// <summary>From the pod to its own node.</summary>
+    Host,
+}
+
+/// <summary>What becomes of a pod's packets on one path.</summary>
+/// <param name="Verdict">The verdict under its addresses in the dispatch map; null when it needs no entry there.</param>
+/// <param name="Chains">The chains that the verdict leads to, but for those of single policies. Pods with the same policies share them.</param>
+/// <param name="Sources">The sets that these chains refer to.</param>
+public readonly record struct Isolation(Verdict? Verdict, EquatableArray<Chain> Chains, EquatableArray<SetSource> Sources);
+
+/// <summary>Compiles the policies that select a pod, together: Admin policies, then NetworkPolicies, then, for pods that none of these isolates, Baseline policies and the default.</summary>
 public static class PodCompiler
 {
     /// <summary>What becomes of the packets of a pod.</summary>
-    /// <param name="direction">Towards or from the pod.</param>
-    /// <param name="policies">The policies that select it, by name.</param>
-    /// <param name="options">Whether a pod without policy is isolated.</param>
-    public static Isolation Compile(Direction direction, IEnumerable<CompiledPolicy> policies, RulesetOptions options)
+    /// <param name="path">Which packets.</param>
+    /// <param name="policies">The policies that select it, in any order.</param>
+    /// <param name="undecided">Policies that may or may not select it, since its namespace's labels are not known: then nothing is allowed where one of them has a say.</param>
+    /// <param name="options">What holds where no policy decides.</param>
+    public static Isolation Compile(PacketPath path, IEnumerable<CompiledPolicy> policies, IEnumerable<Policy> undecided, RulesetOptions options)
     {
-        var isolating = policies.Where(policy => policy.Policy.Rules(direction) is not null).ToList();
-        if (isolating.Count == 0 && !options.IsolateByDefault)
-            return new(Verdict.Accept, null);
+        var direction = path == PacketPath.Ingress ? Direction.Ingress : Direction.Egress;
+        if (undecided.Any(policy => policy.AsksForNamespaceLabels(direction)))
+            return new(Verdict.Drop, [], []);
+        var asked = policies.Where(policy => policy.Policy.Rules(direction) is not null).OrderBy(policy => policy.Policy, Policy.AsEvaluated).ToLookup(policy => policy.Policy.Tier);
+        var admin = CompileTier(Tier.Admin, direction, asked[Tier.Admin]);
+        var isIsolated = asked[Tier.NetworkPolicy].Any();
+        var baseline = isIsolated ? null : CompileTier(Tier.Baseline, direction, asked[Tier.Baseline]);
+        var chains = ((Chain?[])[admin, baseline]).OfType<Chain>().ToEquatableArray();
+        var steps = chains.Select(chain => chain.Name);
+        var last = path == PacketPath.Host || !(isIsolated || options.IsolateByDefault) ? Verdict.Accept : Verdict.Drop;
+        if (last == Verdict.Accept && chains.Count == 0)
+            return new(path == PacketPath.Host ? null : Verdict.Accept, [], []);
 
-        string[] chains = [.. isolating.Select(policy => policy.Chain(direction)?.Name).OfType<string>()];
-        var name = ChainName.OfPods(direction, chains);
-        Rule[] rules =
-        [
-            .. chains.Select(chain => new Rule([], [new Statement.Final(Verdict.Jump(chain))])),
-            new Rule([], [new Statement.Counter(), new Statement.Final(Verdict.Drop)]),
-        ];
-        return new(Verdict.Goto(name), new(name, null, new(rules)));
+        // NetworkPolicies have no say in what a pod sends to its own node.
+        if (isIsolated && path != PacketPath.Host)
+            steps = steps.Concat(asked[Tier.NetworkPolicy].Select(policy => policy.Chain(direction)?.Name).OfType<string>());
+        Rule[] rules = [.. steps.Select(Jump), new Rule([], last == Verdict.Drop ? [new Statement.Counter(), new Statement.Final(last)] : [new Statement.Final(last)])];
+        var name = ChainName.OfPods(path, last == Verdict.Drop ? steps : steps.Append("accept"));
+        var names = chains.SelectMany(chain => chain.Sets).ToHashSet();
+        var sources = asked.SelectMany(tier => tier).SelectMany(policy => policy.Sources).Concat(FamilyFacts.Both.Select(SetSources.OfUnknownNamespaces))
+            .Where(source => names.Contains(source.Set.Name)).DistinctBy(source => source.Set.Name);
+        return new(Verdict.Goto(name), [.. chains, new(name, null, new(rules))], [.. sources]);
     }
+
+    /// <summary>The chain of the policies of one tier of ClusterNetworkPolicy that select a pod; null when nothing would be in it.</summary>
+    /// <param name="tier">Their tier.</param>
+    /// <param name="direction">Which of their rules.</param>
+    /// <param name="policies">The policies, in the order in which they are asked.</param>
+    private static Chain? CompileTier(Tier tier, Direction direction, IEnumerable<CompiledPolicy> policies)
+    {
+        var asked = policies.ToList();
+        var rules = asked.SelectMany(policy => policy.Chain(direction) is not { } chain ? [] : policy.IsInlined(direction) ? chain.Rules : (IEnumerable<Rule>)[Jump(chain.Name)]).ToList();
+
+        // Whether a rule means such a pod, nobody can tell, and any answer might open what another rule was to forbid.
+        if (asked.Exists(policy => policy.AsksForNamespaceLabels(direction)))
+        {
+            var side = direction == Direction.Ingress ? Side.Saddr : Side.Daddr;
+            rules.InsertRange(0, FamilyFacts.Both.Select(family => new Rule(
+                [new Match.AddressInSet(side, family, SetSources.OfUnknownNamespaces(family).Set.Name)],
+                [new Statement.Counter(), new Statement.Final(Verdict.Drop)],
+                "pods of a namespace that is not known")));
+        }
+
+        return rules.Count == 0 ? null : new(ChainName.OfTier(tier, direction, asked.Select(policy => policy.Policy.Name.Name)), null, rules.ToEquatableArray());
+    }
+
+    private static Rule Jump(string chain) => new([], [new Statement.Final(Verdict.Jump(chain))]);
 }

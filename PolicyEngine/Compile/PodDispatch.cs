@@ -32,16 +32,17 @@ internal sealed class PodDispatch(Dictionary<string, KeyedSet> maps)
     {
         var key = ElementKey.Of(address);
         var pods = _claims.GetValueOrDefault(address);
-        Write(BaseChains.DispatchIngress(address.Family), key, pods, Direction.Ingress);
-        Write(BaseChains.DispatchEgress(address.Family), key, pods, Direction.Egress);
+        foreach (var path in Enum.GetValues<PacketPath>())
+            Write(BaseChains.Dispatch(path, address.Family), key, pods, path);
     }
 
     // Whose packets are those of an address that two pods have? Nobody's: dropped, until one of the two is gone.
-    private void Write(string map, ElementKey key, List<LocalPod>? pods, Direction direction)
+    private void Write(string map, ElementKey key, List<LocalPod>? pods, PacketPath path)
     {
-        if (pods is null)
-            maps[map].Remove(key);
+        var verdict = pods is null ? null : pods.Count == 1 ? pods[0].Group[path].Verdict : Verdict.Drop;
+        if (verdict is { } known)
+            maps[map].Put(Element.Of(key, known));
         else
-            maps[map].Put(Element.Of(key, pods.Count == 1 ? pods[0].Group.Verdict(direction) : Verdict.Drop));
+            maps[map].Remove(key);
     }
 }

@@ -5,13 +5,30 @@ namespace Overlay.PolicyEngine.Compile;
 
 /// <summary>A policy as chains, and the sets its rules refer to.</summary>
 /// <param name="Policy">What it was compiled from.</param>
-/// <param name="Ingress">Accepts what the policy allows towards a pod; null when that is nothing.</param>
-/// <param name="Egress">Accepts what the policy allows from a pod; null when that is nothing.</param>
+/// <param name="Ingress">What its rules do with packets towards a pod; null when they match nothing.</param>
+/// <param name="Egress">What its rules do with packets from a pod; null when they match nothing.</param>
 /// <param name="Sources">The sets, each once, by name.</param>
 public sealed record CompiledPolicy(Policy Policy, Chain? Ingress, Chain? Egress, EquatableArray<SetSource> Sources)
 {
     /// <summary>The chain of one direction.</summary>
     public Chain? Chain(Direction direction) => direction == Direction.Ingress ? Ingress : Egress;
+
+    /// <summary>Whether a rule passes on to the next tier. That is <c>return</c> from the tier's chain, so the rules stand there, and not in a chain of their own.</summary>
+    public bool IsInlined(Direction direction) => Policy.Rules(direction)?.Any(rule => rule.Action == RuleAction.Pass) == true;
+
+    /// <summary>The chain that the policy has of its own in one direction.</summary>
+    public Chain? OwnChain(Direction direction) => IsInlined(direction) ? null : Chain(direction);
+
+    /// <summary>The sets that its own chains refer to.</summary>
+    public IEnumerable<SetSource> OwnSources()
+    {
+        var names = ((Chain?[])[OwnChain(Direction.Ingress), OwnChain(Direction.Egress)]).SelectMany(chain => chain?.Sets ?? []).ToHashSet();
+        return Sources.Where(source => names.Contains(source.Set.Name));
+    }
+
+    /// <summary>Whether namespace labels must be known to tell whom its rules mean.</summary>
+    public bool AsksForNamespaceLabels(Direction direction) => Policy.Rules(direction)?.Any(rule =>
+        rule.Peers.OfType<Peer.Pods>().Any(peer => Selector.Of(peer, Policy.Name.Namespace).AsksForNamespaceLabels)) == true;
 }
 
 /// <summary>
@@ -36,12 +53,19 @@ public static class PolicyCompiler
         for (var i = 0; i < policyRules.Count; i++)
         {
             var rule = new RuleCompiler(policy.Name.Namespace, direction, policyRules[i], sources);
-            var comment = ChainName.Comment(policy.Name, direction, i);
-            rules.AddRange(rule.Compile().Select(matches => new Rule(matches, [new Statement.Final(Verdict.Accept)], comment)));
+            var comment = ChainName.Comment(policy.Name, direction, i, policyRules[i].Name);
+            rules.AddRange(rule.Compile().Select(matches => new Rule(matches, Do(policyRules[i].Action), comment)));
         }
 
         return rules.Count == 0 ? null : new(ChainName.OfPolicy(policy.Name, direction), null, rules.ToEquatableArray());
     }
+
+    private static EquatableArray<Statement> Do(RuleAction action) => action switch
+    {
+        RuleAction.Accept => [new Statement.Final(Verdict.Accept)],
+        RuleAction.Deny => [new Statement.Counter(), new Statement.Final(Verdict.Drop)],
+        _ => [new Statement.Final(Verdict.Return)],
+    };
 }
 
 /// <summary>Compiles one rule to the match lists that allow; adds the sets they refer to.</summary>
@@ -52,13 +76,16 @@ internal sealed class RuleCompiler(string @namespace, Direction direction, Polic
     /// <summary>The alternatives; each is a list of matches that must all hold.</summary>
     public IEnumerable<EquatableArray<Match>> Compile() => rule.Ports.Count == 0 ? [] : Peers().SelectMany(Rules);
 
-    /// <summary>An alternative for the other end. Without a family: every address.</summary>
-    private readonly record struct PeerAlternative(Family? Family, EquatableArray<Selector> Selectors, EquatableArray<AddressRange>? Within);
+    /// <summary>An alternative for the other end.</summary>
+    /// <param name="Family">Family of the addresses; null: every address.</param>
+    /// <param name="Match">What it looks at, made (and its set with it) only where it is needed; null for every address.</param>
+    /// <param name="Ports">Where its port names are looked up; null when what it stands for has none.</param>
+    private readonly record struct PeerAlternative(Family? Family, Func<Match>? Match, Func<Family, EquatableArray<PortName>, SetSource>? Ports);
 
     private IEnumerable<PeerAlternative> Peers()
     {
         if (rule.Peers.OfType<Peer.Any>().Any())
-            return [new(null, [Selector.Everything], null)];
+            return [new(null, null, (family, ports) => SetSources.PeerPorts(family, [Selector.Everything], null, ports))];
 
         var selectors = rule.Peers.OfType<Peer.Pods>()
             .Select(peer => Selector.Of(peer, @namespace))
@@ -67,11 +94,25 @@ internal sealed class RuleCompiler(string @namespace, Direction direction, Polic
             .ThenBy(selector => selector.NamespaceSelector.ToString(), StringComparer.Ordinal)
             .ThenBy(selector => selector.PodSelector.ToString(), StringComparer.Ordinal)
             .ToEquatableArray();
-        var selected = selectors.Count == 0 ? [] : FamilyFacts.Both.Select(family => new PeerAlternative(family, selectors, null));
-        var blocks = AddressRange.Of(rule.Peers.OfType<Peer.IPBlock>())
-            .GroupBy(range => range.First.Family)
-            .Select(ranges => new PeerAlternative(ranges.Key, [Selector.Everything], ranges.ToEquatableArray()));
-        return selected.Concat(blocks);
+        var nodes = rule.Peers.OfType<Peer.Nodes>().Select(peer => peer.Selector).Distinct().OrderBy(selector => selector.ToString(), StringComparer.Ordinal).ToEquatableArray();
+        return (selectors.Count == 0 ? [] : FamilyFacts.Both.Select(family => Selected(family, selectors)))
+            .Concat(AddressRange.Of(rule.Peers.OfType<Peer.IPBlock>()).GroupBy(range => range.First.Family).SelectMany(ranges => Blocks(ranges.Key, ranges.ToEquatableArray())))
+            .Concat(nodes.Count == 0 ? [] : FamilyFacts.Both.Select(family => new PeerAlternative(family, () => InSet(family, SetSources.Nodes(family, nodes)), null)));
+    }
+
+    private PeerAlternative Selected(Family family, EquatableArray<Selector> selectors) =>
+        new(family, () => InSet(family, SetSources.Peers(family, selectors)), (_, ports) => SetSources.PeerPorts(family, selectors, null, ports));
+
+    // The second: a node's address is also the one of its tunnel, which its processes use towards other nodes' pods.
+    private IEnumerable<PeerAlternative> Blocks(Family family, EquatableArray<AddressRange> ranges)
+    {
+        SetSource Ports(Family _, EquatableArray<PortName> ports) => SetSources.PeerPorts(family, [Selector.Everything], ranges, ports);
+        if (ranges.Count == 1 && ranges[0].AsPrefix() is { } prefix)
+            yield return new(family, () => new Match.AddressInPrefix(_peerSide, prefix), Ports);
+        else
+            yield return new(family, () => InSet(family, SetSources.Addresses(family, ranges)), Ports);
+        if (ranges is not [{ } whole] || whole.AsPrefix() is not { PrefixLength: 0 })
+            yield return new(family, () => InSet(family, SetSources.Tunnels(family, ranges)), null);
     }
 
     private IEnumerable<EquatableArray<Match>> Rules(PeerAlternative peer)
@@ -88,32 +129,28 @@ internal sealed class RuleCompiler(string @namespace, Direction direction, Polic
             .ToEquatableArray();
         var byNumber = numeric.Count == 0 ? [] : (IEnumerable<EquatableArray<Match>>)[[.. PeerMatch(peer), NumericMatch(numeric)]];
         var families = peer.Family is { } one ? [one] : FamilyFacts.Both;
-        var byName = named.Count == 0 ? [] : families.Select(family => NamedMatch(peer, family, named));
+        var byName = named.Count == 0 ? [] : families.SelectMany(family => NamedMatch(peer, family, named));
         return byNumber.Concat(byName);
     }
 
-    private IEnumerable<Match> PeerMatch(PeerAlternative peer)
-    {
-        if (peer.Family is not { } family)
-            return [];
-        if (peer.Within is not { } ranges)
-            return [new Match.AddressInSet(_peerSide, family, Use(SetSources.Peers(family, peer.Selectors)))];
-        return ranges.Count == 1 && ranges[0].AsPrefix() is { } prefix
-            ? [new Match.AddressInPrefix(_peerSide, prefix)]
-            : [new Match.AddressInSet(_peerSide, family, Use(SetSources.Addresses(family, ranges)))];
-    }
+    private static IEnumerable<Match> PeerMatch(PeerAlternative peer) => peer.Match is { } match ? [match()] : [];
 
     private Match NumericMatch(EquatableArray<PortMatch.Numeric> ports) => ports.Count == 1
         ? new Match.DestinationPort(ports[0].Protocol, ports[0].First, ports[0].Last)
         : new Match.PortInSet(Use(SetSources.Ports(ports)));
 
     // The destination decides what a name means: on ingress one of our pods, on egress the peer, so that there one look-up answers for both.
-    private EquatableArray<Match> NamedMatch(PeerAlternative peer, Family family, EquatableArray<PortName> ports) => direction == Direction.Ingress
-        ? [.. PeerMatch(peer).Where(match => !IsWholeFamily(match)), new Match.AddressPortInSet(Side.Daddr, family, Use(SetSources.LocalPorts(family, ports)))]
-        : [new Match.AddressPortInSet(Side.Daddr, family, Use(SetSources.PeerPorts(family, peer.Selectors, peer.Within, ports)))];
+    private IEnumerable<EquatableArray<Match>> NamedMatch(PeerAlternative peer, Family family, EquatableArray<PortName> ports)
+    {
+        if (direction == Direction.Ingress)
+            return [[.. PeerMatch(peer).Where(match => !IsWholeFamily(match)), new Match.AddressPortInSet(Side.Daddr, family, Use(SetSources.LocalPorts(family, ports)))]];
+        return peer.Ports is { } source ? [[new Match.AddressPortInSet(Side.Daddr, family, Use(source(family, ports)))]] : [];
+    }
 
     // Every address of the family: what looks at an address of that family need not ask again.
     private static bool IsWholeFamily(Match match) => match is Match.AddressInPrefix { Prefix.PrefixLength: 0, Negated: false };
+
+    private Match.AddressInSet InSet(Family family, SetSource source) => new(_peerSide, family, Use(source));
 
     private string Use(SetSource source)
     {

@@ -12,6 +12,8 @@ internal sealed class RulesetFromScratch(ClusterState state)
     private readonly List<Pod> _pods = state.Pods.Where(pod => !pod.HostNetwork).ToList();
     private readonly Dictionary<string, Labels> _namespaces = state.Namespaces.ToDictionary(n => n.Name, n => n.WithNameLabel().Labels);
 
+    private readonly HashSet<(PacketPath Path, InetAddress Address)> _claimed = [];
+
     public Ruleset Compile()
     {
         foreach (var chain in BaseChains.Chains(state.Options))
@@ -31,27 +33,26 @@ internal sealed class RulesetFromScratch(ClusterState state)
 
     private void Add(Pod pod, Dictionary<string, Dictionary<InetAddress, Verdict>> dispatch)
     {
-        var policies = state.Policies
-            .Where(policy => policy.Subject.Matches(pod.Name.Namespace, _namespaces.GetValueOrDefault(pod.Name.Namespace), pod.Labels))
-            .OrderBy(policy => policy.Name)
-            .Select(PolicyCompiler.Compile)
-            .ToList();
-        foreach (var policy in policies)
-        {
-            foreach (var source in policy.Sources)
-                Add(source);
-        }
+        var labels = _namespaces.GetValueOrDefault(pod.Name.Namespace);
+        var policies = state.Policies.Where(policy => policy.Subject.Matches(pod.Name.Namespace, labels, pod.Labels)).Select(PolicyCompiler.Compile).ToList();
+        foreach (var source in policies.SelectMany(policy => policy.OwnSources()))
+            Add(source);
+        foreach (var chain in policies.SelectMany(policy => (Chain?[])[policy.OwnChain(Direction.Ingress), policy.OwnChain(Direction.Egress)]).OfType<Chain>())
+            _chains[chain.Name] = chain;
 
-        foreach (var direction in Enum.GetValues<Direction>())
+        foreach (var path in Enum.GetValues<PacketPath>())
         {
-            var isolation = PodCompiler.Compile(direction, policies, state.Options);
-            foreach (var chain in policies.Select(policy => policy.Chain(direction)).Append(isolation.Chain).OfType<Chain>())
+            var isolation = PodCompiler.Compile(path, policies, labels is null ? state.Policies : [], state.Options);
+            foreach (var chain in isolation.Chains)
                 _chains[chain.Name] = chain;
+            foreach (var source in isolation.Sources)
+                Add(source);
             foreach (var address in pod.Addresses.Distinct())
             {
-                var map = direction == Direction.Ingress ? BaseChains.DispatchIngress(address.Family) : BaseChains.DispatchEgress(address.Family);
-                if (!dispatch[map].TryAdd(address, isolation.Verdict))
-                    dispatch[map][address] = Verdict.Drop;
+                if (!_claimed.Add((path, address)))
+                    dispatch[BaseChains.Dispatch(path, address.Family)][address] = Verdict.Drop;
+                else if (isolation.Verdict is { } verdict)
+                    dispatch[BaseChains.Dispatch(path, address.Family)][address] = verdict;
             }
         }
     }
@@ -66,7 +67,8 @@ internal sealed class RulesetFromScratch(ClusterState state)
             SetSource.LocalPods => Local(),
             _ => [],
         };
-        Add(source.Set, source is SetSource.Fixed { Elements: var elements } ? elements : pods.SelectMany(source.Keys).Distinct().Select(key => Element.Of(key)));
+        var keys = source is SetSource.Nodes ? state.Nodes.SelectMany(source.Keys) : pods.SelectMany(source.Keys);
+        Add(source.Set, source is SetSource.Fixed { Elements: var elements } ? elements : keys.Distinct().Select(key => Element.Of(key)));
     }
 
     private void Add(Set set, IEnumerable<Element> elements)

@@ -49,10 +49,24 @@ public sealed class RulesetProjection
     }
 
     /// <summary>A namespace is new or different. Pods of a namespace that is not known are matched by a namespaceSelector only as far as its name alone decides.</summary>
-    public void SetNamespace(Namespace @namespace) => _sets.SetNamespace(@namespace);
+    public void SetNamespace(Namespace @namespace)
+    {
+        _sets.SetNamespace(@namespace);
+        _localPods.SetNamespace(@namespace.Name, @namespace.WithNameLabel().Labels);
+    }
 
     /// <summary>A namespace is gone; one that was not known is ignored.</summary>
-    public void RemoveNamespace(string name) => _sets.RemoveNamespace(name);
+    public void RemoveNamespace(string name)
+    {
+        _sets.RemoveNamespace(name);
+        _localPods.SetNamespace(name, null);
+    }
+
+    /// <summary>A node is new or different.</summary>
+    public void SetNode(ClusterNode node) => _sets.SetNode(node);
+
+    /// <summary>A node is gone; one that was not known is ignored.</summary>
+    public void RemoveNode(string name) => _sets.RemoveNode(name);
 
     /// <summary>A pod is new or different.</summary>
     /// <param name="pod">The pod as it is now. A host-network pod has no place in the ruleset. A pod that has ended must be removed: its address may be another's by now.</param>

@@ -35,6 +35,27 @@ public abstract record SetSource(Set Set)
     /// <param name="Ports">Null: the key is (address, address). Else the key is (address, protocol, port).</param>
     public sealed record LocalPods(Set Set, Family Family, EquatableArray<PortName>? Ports) : SetSource(Set);
 
+    /// <summary>
+    /// Of nodes: all addresses of those that a selector selects; or the tunnel addresses of those that have another address in one of the ranges, so that
+    /// what is said of a node's address holds for the address that other nodes' pods know it by.
+    /// </summary>
+    /// <param name="Set">The set.</param>
+    /// <param name="Family">Family of the addresses.</param>
+    /// <param name="Selectors">Alternatives; null when <paramref name="Within"/> decides.</param>
+    /// <param name="Within">Ranges; null when <paramref name="Selectors"/> decide.</param>
+    public sealed record Nodes(Set Set, Family Family, EquatableArray<LabelSelector>? Selectors, EquatableArray<AddressRange>? Within) : SetSource(Set);
+
+    /// <summary>The keys a node has in a set of this source.</summary>
+    public IEnumerable<ElementKey> Keys(ClusterNode node)
+    {
+        if (this is not Nodes source)
+            return [];
+        var selected = source.Selectors is { } selectors
+            ? selectors.Any(selector => selector.Matches(node.Labels)) ? node.Addresses.Concat(node.TunnelAddresses) : []
+            : node.Addresses.Any(address => source.Within!.Value.Any(range => range.Contains(address))) ? node.TunnelAddresses : Enumerable.Empty<InetAddress>();
+        return selected.Where(address => address.Family == source.Family).Distinct().Select(ElementKey.Of);
+    }
+
     /// <summary>The keys a pod has in a set of this source, once it is selected.</summary>
     public IEnumerable<ElementKey> Keys(Pod pod) => this switch
     {

@@ -11,6 +11,9 @@ internal static class SetSources
     public static SetSource Peers(Family family, EquatableArray<Selector> selectors) =>
         new SetSource.Pods(new(Name("peer", Parts(selectors), family), [family.AddressType()]), family, selectors, null, null);
 
+    /// <summary><c>peer-HASH-v4</c>: the addresses of pods of which no rule can tell whom it means.</summary>
+    public static SetSource OfUnknownNamespaces(Family family) => Peers(family, [Selector.OfUnknownNamespaces]);
+
     /// <summary><c>peer-port-HASH-v4</c>: addresses of selected pods (within ranges, if given), each with the pod's own ports of these names.</summary>
     public static SetSource PeerPorts(Family family, EquatableArray<Selector> selectors, EquatableArray<AddressRange>? within, EquatableArray<PortName> ports)
     {
@@ -27,6 +30,14 @@ internal static class SetSources
         new SetSource.Fixed(
             new(Name("cidr", Parts(ranges), family), [family.AddressType()], IsInterval: true),
             ranges.Select(range => Element.Range(range.First, range.Last)).ToEquatableArray());
+
+    /// <summary><c>node-HASH-v4</c>: all addresses of selected nodes.</summary>
+    public static SetSource Nodes(Family family, EquatableArray<LabelSelector> selectors) =>
+        new SetSource.Nodes(new(Name("node", [Count(selectors.Count), .. selectors.SelectMany(Parts)], family), [family.AddressType()]), family, selectors, null);
+
+    /// <summary><c>node-HASH-v4</c>: the tunnel addresses of nodes with an address in the ranges.</summary>
+    public static SetSource Tunnels(Family family, EquatableArray<AddressRange> ranges) =>
+        new SetSource.Nodes(new(Name("node", ["within", .. Parts(ranges)], family), [family.AddressType()]), family, null, ranges);
 
     /// <summary><c>ports-HASH</c>: ports by number. The set is a plain one unless there is a range.</summary>
     public static SetSource Ports(EquatableArray<PortMatch.Numeric> ports)
@@ -53,7 +64,7 @@ internal static class SetSources
         [
             Count(selectors.Count),
             .. selectors.SelectMany(selector => (string[])
-                [selector.Namespace is null ? "any" : "own", selector.Namespace ?? "", .. Parts(selector.NamespaceSelector), .. Parts(selector.PodSelector)]),
+                [selector.IsOfUnknownNamespaces ? "unknown" : selector.Namespace is null ? "any" : "own", selector.Namespace ?? "", .. Parts(selector.NamespaceSelector), .. Parts(selector.PodSelector)]),
         ];
 
     private static IEnumerable<string> Parts(LabelSelector selector) =>

@@ -6,9 +6,15 @@ namespace Overlay.PolicyEngine.Compile;
 /// <summary>The sets that something refers to, each filled from its source: from the pods of the cluster, from those of this node, or once and for all.</summary>
 internal sealed class SetTable(LiveRuleset ruleset)
 {
-    private readonly SelectorIndex<PodSet> _index = new();
+    private readonly SelectorIndex<CountedSet> _index = new();
     private readonly Dictionary<NamespacedName, Pod> _localPods = [];
-    private readonly List<PodSet> _localSets = [];
+    private readonly List<CountedSet> _localSets = [];
+    private readonly Dictionary<string, ClusterNode> _nodes = [];
+    private readonly List<CountedSet> _nodeSets = [];
+
+    public void SetNode(ClusterNode node) => Replace(node.Name, node);
+
+    public void RemoveNode(string name) => Replace(name, null);
 
     public void SetNamespace(Namespace @namespace) => _index.SetNamespace(@namespace);
 
@@ -41,12 +47,12 @@ internal sealed class SetTable(LiveRuleset ruleset)
     public IReadOnlyList<LiveSet> Collect()
     {
         var collected = ruleset.Collect();
-        foreach (var set in collected.OfType<PodSet>())
+        foreach (var set in collected.OfType<CountedSet>())
         {
             if (set.Source is SetSource.Pods)
                 _index.Unwatch(set);
             else
-                _localSets.Remove(set);
+                (set.Source is SetSource.Nodes ? _nodeSets : _localSets).Remove(set);
         }
 
         return collected;
@@ -61,15 +67,37 @@ internal sealed class SetTable(LiveRuleset ruleset)
                 whole.Replace(elements);
                 return whole;
             case SetSource.Pods { Selectors: var selectors }:
-                var selected = new PodSet(source);
+                var selected = new CountedSet(source);
                 _index.Watch(selected, selectors);
                 return selected;
+            case SetSource.Nodes:
+                var ofNodes = new CountedSet(source);
+                _nodeSets.Add(ofNodes);
+                foreach (var node in _nodes.Values)
+                    ofNodes.Add(node);
+                return ofNodes;
             default:
-                var local = new PodSet(source);
+                var local = new CountedSet(source);
                 _localSets.Add(local);
                 foreach (var pod in _localPods.Values)
                     local.Add(pod);
                 return local;
+        }
+    }
+
+    private void Replace(string name, ClusterNode? node)
+    {
+        _nodes.Remove(name, out var old);
+        if (node is not null)
+            _nodes.Add(name, node);
+        if (old == node)
+            return;
+        foreach (var set in _nodeSets)
+        {
+            if (node is not null)
+                set.Add(node);
+            if (old is not null)
+                set.Remove(old);
         }
     }
 

@@ -72,6 +72,9 @@ public sealed record Policy(
     /// <summary>The rules of one direction, or null when the policy has no say in it.</summary>
     public EquatableArray<PolicyRule>? Rules(Direction direction) => direction == Direction.Ingress ? Ingress : Egress;
 
+    /// <summary>Whether a namespace's labels must be known to tell if the policy selects its pods, in a direction that it has a say in.</summary>
+    public bool AsksForNamespaceLabels(Direction direction) => Rules(direction) is not null && Subject.Namespace is null && Subject.AsksForNamespaceLabels;
+
     /// <summary>What stands in for the policy when it cannot be enforced: in the directions it has a say in, the pods it selects are isolated and nothing is allowed.</summary>
     public Policy Isolating()
     {

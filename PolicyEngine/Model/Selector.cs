@@ -4,10 +4,29 @@ namespace Overlay.PolicyEngine.Model;
 /// <param name="Namespace">The one namespace; null when <paramref name="NamespaceSelector"/> decides.</param>
 /// <param name="NamespaceSelector">Selects namespaces; everything when <paramref name="Namespace"/> is set.</param>
 /// <param name="PodSelector">Selects pods within them.</param>
-public sealed record Selector(string? Namespace, LabelSelector NamespaceSelector, LabelSelector PodSelector)
+/// <param name="IsOfUnknownNamespaces">Selects the pods of namespaces that are not (yet) known, and no others.</param>
+public sealed record Selector(string? Namespace, LabelSelector NamespaceSelector, LabelSelector PodSelector, bool IsOfUnknownNamespaces = false)
 {
     /// <summary>Every pod of the cluster.</summary>
     public static Selector Everything { get; } = new(null, LabelSelector.Everything, LabelSelector.Everything);
+
+    /// <summary>The pods of which no rule can tell what namespace labels they have.</summary>
+    public static Selector OfUnknownNamespaces { get; } = new(null, LabelSelector.Everything, LabelSelector.Everything, IsOfUnknownNamespaces: true);
+
+    /// <summary>Whether more than a namespace's name must be known to tell if its pods are selected.</summary>
+    public bool AsksForNamespaceLabels
+    {
+        get
+        {
+            foreach (var requirement in NamespaceSelector.Requirements)
+            {
+                if (requirement.Key != Model.Namespace.NameLabel)
+                    return true;
+            }
+
+            return false;
+        }
+    }
 
     /// <summary>Pods of one namespace.</summary>
     public static Selector Within(string @namespace, LabelSelector pods) => new(@namespace, LabelSelector.Everything, pods);
@@ -30,6 +49,8 @@ public sealed record Selector(string? Namespace, LabelSelector NamespaceSelector
     /// <param name="labels">Its labels; null when it is not (yet) known.</param>
     public bool MatchesNamespace(string @namespace, Labels? labels)
     {
+        if (IsOfUnknownNamespaces)
+            return labels is null;
         if (Namespace is not null)
             return Namespace == @namespace;
         if (labels is not null)

@@ -41,7 +41,18 @@ public readonly record struct BaseChain(ChainType Type, Hook Hook, int Priority)
 /// <param name="Name">At most 255 bytes of UTF-8.</param>
 /// <param name="Base">Null for a chain that is only jumped to.</param>
 /// <param name="Rules">In order.</param>
-public sealed record Chain(string Name, BaseChain? Base, EquatableArray<Rule> Rules);
+public sealed record Chain(string Name, BaseChain? Base, EquatableArray<Rule> Rules)
+{
+    /// <summary>Names of the sets and maps that its rules look up; a name may come more than once.</summary>
+    public IEnumerable<string> Sets => Rules.SelectMany(rule => rule.Matches.Select(match => match switch
+    {
+        Match.AddressInSet m => m.Set,
+        Match.AddressPairInSet m => m.Set,
+        Match.AddressPortInSet m => m.Set,
+        Match.PortInSet m => m.Set,
+        _ => null,
+    }).Concat(rule.Statements.Select(statement => (statement as Statement.AddressVerdictMap)?.Map))).OfType<string>();
+}
 
 /// <summary>A rule: when every match holds, the statements run in order.</summary>
 /// <param name="Matches">All must hold.</param>

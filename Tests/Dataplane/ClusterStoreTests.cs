@@ -22,7 +22,7 @@ public class ClusterStoreTests
             new ClusterChange.PolicySet(Policy.Namespaced(new("shop", "deny"), LabelSelector.Everything, new EquatableArray<PolicyRule>([]), null)),
         ];
         foreach (var change in changes)
-            Assert.That(store.Apply(change), Has.Count.EqualTo(1), change.ToString());
+            Assert.That(store.Apply(change), Has.Count.EqualTo(change is ClusterChange.NodeSet ? 2 : 1), change.ToString());
         foreach (var change in changes)
             Assert.That(store.Apply(change), Is.Empty, change.ToString());
     }

@@ -7,17 +7,18 @@ namespace Overlay.Tests.PolicyEngine;
 /// <summary>Everything a ruleset depends on, by key: one point of a history.</summary>
 public sealed record Snapshot(
     PodNetwork Network,
+    IReadOnlyDictionary<string, ClusterNode> Nodes,
     IReadOnlyDictionary<string, Namespace> Namespaces,
     IReadOnlyDictionary<NamespacedName, (Pod Pod, bool Local)> Pods,
     IReadOnlyDictionary<NamespacedName, Policy> Policies)
 {
     public static readonly Snapshot Empty = new(
-        new([], []), new Dictionary<string, Namespace>(), new Dictionary<NamespacedName, (Pod, bool)>(), new Dictionary<NamespacedName, Policy>());
+        new([], []), new Dictionary<string, ClusterNode>(), new Dictionary<string, Namespace>(), new Dictionary<NamespacedName, (Pod, bool)>(), new Dictionary<NamespacedName, Policy>());
 
     public ClusterState ToState(RulesetOptions options) => new(
         options,
         Network,
-        [],
+        [.. Nodes.Values],
         [.. Namespaces.Values],
         [.. Pods.Values.Select(pod => pod.Pod)],
         Pods.Values.Where(pod => pod.Local).Select(pod => pod.Pod.Name).ToHashSet(),
@@ -29,7 +30,8 @@ public static class Clusters
 {
     private static readonly string[] NamespaceNames = ["shop", "ops", "dev"];
     private static readonly NamespacedName[] PodNames = [.. NamespaceNames.SelectMany(ns => new[] { "a", "b", "c" }.Select(name => new NamespacedName(ns, name)))];
-    private static readonly NamespacedName[] PolicyNames = [.. NamespaceNames.SelectMany(ns => new[] { "p", "q" }.Select(name => new NamespacedName(ns, name)))];
+    private static readonly NamespacedName[] PolicyNames = [.. NamespaceNames.Append("").SelectMany(ns => new[] { "p", "q" }.Select(name => new NamespacedName(ns, name)))];
+    private static readonly string[] NodeNames = ["here", "there"];
     private static readonly InetAddress[] Addresses =
         [.. new[] { "10.42.0.2", "10.42.0.3", "10.42.1.2", "10.42.1.255", "fd00:42::2", "fd00:42::3", "fd00:42:1::2", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff" }.Select(InetAddress.Parse)];
     private static readonly Cidr[] Cidrs =
@@ -50,6 +52,7 @@ public static class Clusters
         Gen.Const((Peer)new Peer.Any()),
         Gen.Select(SomeSelector.Null(), SomeSelector, Peer (namespaces, pods) => new Peer.Pods(namespaces, pods)),
         Gen.Select(SomeSelector.Null(), SomeSelector, Peer (namespaces, pods) => new Peer.Pods(namespaces, pods)),
+        SomeSelector.Select(Peer (nodes) => new Peer.Nodes(nodes)),
         Gen.Select(Gen.OneOf(Cidrs), Gen.OneOf(Cidrs).Array[0, 3], Peer (cidr, except) => new Peer.IPBlock(cidr, new([.. except.Where(cidr.Contains)]))));
 
     private static readonly Gen<PortMatch> SomePort = Gen.OneOf(
@@ -68,8 +71,20 @@ public static class Clusters
         SomeLabels, Gen.OneOf(Addresses).Array[0, 2], Port.Array[0, 2], Gen.Int[0, 9], Gen.Bool,
         (labels, addresses, ports, dice, local) => (new Pod(name, labels, new(addresses), new(ports), dice == 0, local ? "here" : "there"), local));
 
-    private static Gen<Policy> PolicyNamed(NamespacedName name) =>
-        Gen.Select(SomeSelector, MaybeRules, MaybeRules, (selector, ingress, egress) => Policy.Namespaced(name, selector, ingress, egress));
+    private static Gen<Policy> PolicyNamed(NamespacedName name) => name.Namespace.Length == 0
+        ? Gen.Select(Gen.OneOf(Tier.Admin, Tier.Baseline), Gen.Int[0, 2], SomeSelector, SomeSelector, ClusterRules, ClusterRules, (tier, priority, namespaces, pods, ingress, egress) =>
+            new Policy(name, tier, priority, new(null, namespaces, pods), ingress, egress))
+        : Gen.Select(SomeSelector, MaybeRules, MaybeRules, (selector, ingress, egress) => Policy.Namespaced(name, selector, ingress, egress));
+
+    // A peer of a ClusterNetworkPolicy says in which namespaces.
+    private static Gen<EquatableArray<PolicyRule>?> ClusterRules => Gen.Select(MaybeRules, Gen.Enum<RuleAction>().Array[2], (rules, actions) => rules?.Select((rule, i) => rule with
+    {
+        Action = actions[i],
+        Peers = rule.Peers.Select(peer => peer is Peer.Pods { NamespaceSelector: null } pods ? pods with { NamespaceSelector = LabelSelector.Everything } : peer).ToEquatableArray(),
+    }).ToEquatableArray());
+
+    private static Gen<ClusterNode> NodeNamed(string name) => Gen.Select(
+        SomeLabels, Gen.OneOf(Addresses).Array[0, 2], Gen.OneOf(Addresses).Array[0, 1], (labels, addresses, tunnel) => new ClusterNode(name, labels, new(addresses), new(tunnel)));
 
     private static Gen<Dictionary<TKey, TValue>> Some<TKey, TValue>(TKey[] keys, Func<TKey, Gen<TValue>> value) where TKey : notnull =>
         Gen.Select(keys.Select(key => Gen.Select(Gen.Int[0, 2], value(key), (dice, v) => (Present: dice > 0, Key: key, Value: v))).ToArray()
@@ -81,10 +96,11 @@ public static class Clusters
 
     public static readonly Gen<Snapshot> Snapshots = Gen.Select(
         Network,
+        Some(NodeNames, NodeNamed),
         Some(NamespaceNames, name => SomeLabels.Select(labels => new Namespace(name, labels))),
         Some(PodNames, PodNamed),
         Some(PolicyNames, PolicyNamed),
-        (network, namespaces, pods, policies) => new Snapshot(network, namespaces, pods, policies));
+        (network, nodes, namespaces, pods, policies) => new Snapshot(network, nodes, namespaces, pods, policies));
 
     public static readonly Gen<RulesetOptions> Options = Gen.Select(Gen.Bool, Gen.Bool, Gen.Bool, (masquerade, isolate, revoke) => new RulesetOptions(masquerade, isolate, revoke));
 }

@@ -96,6 +96,10 @@ public class PathIndependenceTests
     {
         if (before.Network != after.Network)
             yield return projection => projection.SetNetwork(after.Network);
+        foreach (var name in before.Nodes.Keys.Except(after.Nodes.Keys))
+            yield return projection => projection.RemoveNode(name);
+        foreach (var value in after.Nodes.Values)
+            yield return projection => projection.SetNode(value);
         foreach (var name in before.Namespaces.Keys.Except(after.Namespaces.Keys))
             yield return projection => projection.RemoveNamespace(name);
         foreach (var value in after.Namespaces.Values)
@@ -152,16 +156,8 @@ public sealed class ReplayedRuleset
         var targets = statements.OfType<Statement.Final>().Select(statement => statement.Verdict.Chain)
             .Concat(_elements.Values.SelectMany(elements => elements.Values).Select(element => element.Verdict?.Chain));
         Assert.That(targets.OfType<string>().Except(_chains.Keys), Is.Empty, "chains that are gone to but missing");
-        var matches = _chains.Values.SelectMany(chain => chain.Rules).SelectMany(rule => rule.Matches);
-        var sets = matches.Select(match => match switch
-        {
-            Match.AddressInSet m => m.Set,
-            Match.AddressPairInSet m => m.Set,
-            Match.AddressPortInSet m => m.Set,
-            Match.PortInSet m => m.Set,
-            _ => null,
-        }).Concat(statements.OfType<Statement.AddressVerdictMap>().Select(statement => statement.Map));
-        Assert.That(sets.OfType<string>().Except(_sets.Keys), Is.Empty, "sets that are looked up but missing");
-        Assert.That(_sets.Keys.Except(sets.OfType<string>()), Is.Empty, "sets that nothing looks up");
+        var sets = _chains.Values.SelectMany(chain => chain.Sets).ToHashSet();
+        Assert.That(sets.Except(_sets.Keys), Is.Empty, "sets that are looked up but missing");
+        Assert.That(_sets.Keys.Except(sets), Is.Empty, "sets that nothing looks up");
     }
 }

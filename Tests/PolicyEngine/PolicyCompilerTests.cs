@@ -103,14 +103,14 @@ public partial class PolicyCompilerTests
     [Test]
     public void One_prefix_needs_no_set() =>
         AssertIngress([Block("10.0.0.0/8"), Block("0.0.0.0/0"), Block("fd00::/8")], [Port(80)],
-            ["meta nfproto ipv4 tcp dport 80 accept", "ip6 saddr fd00::/8 tcp dport 80 accept"]);
+            ["meta nfproto ipv4 tcp dport 80 accept", "ip6 saddr fd00::/8 tcp dport 80 accept", "ip6 saddr @node-#-v6 tcp dport 80 accept"]);
 
     [Test]
     public void Blocks_of_a_rule_are_one_set_per_family_with_what_is_excepted_cut_out()
     {
         var compiled = AssertIngress([Block("10.0.0.0/8", "10.1.0.0/16"), Block("fd00::/16", "fd00::/17")], [new PortMatch.Any()],
-            ["ip saddr @cidr-#-v4 accept", "ip6 saddr fd00:8000::/17 accept"]);
-        var set = (SetSource.Fixed)compiled.Sources.Single();
+            ["ip saddr @cidr-#-v4 accept", "ip saddr @node-#-v4 accept", "ip6 saddr fd00:8000::/17 accept", "ip6 saddr @node-#-v6 accept"]);
+        var set = compiled.Sources.OfType<SetSource.Fixed>().Single();
         Assert.That(set.Elements.Select(element => NftText.Print(set.Set, element)), Is.EqualTo(["10.0.0.0/16", "10.2.0.0-10.255.255.255"]));
     }
 
@@ -123,8 +123,8 @@ public partial class PolicyCompilerTests
     {
         Peer[] peers = [Web, Ops, .. Enumerable.Range(0, 100).Select(i => Block($"10.{i}.0.0/24")), .. Enumerable.Range(0, 100).Select(i => Block($"fd00:{i}::/64"))];
         PortMatch[] ports = [.. Enumerable.Range(0, 100).Select(i => Port((ushort)(2 * i))), Http, new PortMatch.Named(IpProtocol.Udp, "dns")];
-        Assert.That(Compile(peers, ports, Direction.Ingress).Ingress!.Rules, Has.Count.EqualTo(8));
-        Assert.That(Compile(peers, ports, Direction.Egress).Egress!.Rules, Has.Count.EqualTo(8));
+        Assert.That(Compile(peers, ports, Direction.Ingress).Ingress!.Rules, Has.Count.EqualTo(12), "selectors, ipBlocks, tunnels of nodes in them; numbers and names; two families");
+        Assert.That(Compile(peers, ports, Direction.Egress).Egress!.Rules, Has.Count.EqualTo(10), "nodes have no named ports");
     }
 
     [Test]
