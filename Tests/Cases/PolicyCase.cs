@@ -8,7 +8,7 @@ using Overlay.Tests.Oracles;
 namespace Overlay.Tests.Cases;
 
 /// <summary>A case of the public truth tables (the folder that <c>OVERLAY_CASES</c> names); its README there gives the format.</summary>
-public sealed record PolicyCase(string Id, string Title, IReadOnlyList<CaseStep> Steps);
+public sealed record PolicyCase(string Id, string Title, IReadOnlyList<string>? Tags, IReadOnlyList<CaseStep> Steps);
 
 /// <summary>The cluster after some actions (which <see cref="World"/> and <see cref="Policies"/> already contain), and what is reachable in it.</summary>
 public sealed record CaseStep(CaseWorld World, JsonElement Policies, IReadOnlyList<CaseMatrix> Expect)
@@ -48,7 +48,7 @@ public sealed record CaseStep(CaseWorld World, JsonElement Policies, IReadOnlyLi
         {
             var address = pod.Ip;
             while (address.Length == 0 || !taken.Add(address))
-                address = $"192.168.99.{free++}";
+                address = $"192.168.{97 + (free % 3)}.{10 + free++}";
             return new V1Pod
             {
                 ApiVersion = "v1",
@@ -80,7 +80,8 @@ public sealed record CaseStep(CaseWorld World, JsonElement Policies, IReadOnlyLi
             peers.Add(new() { IpBlock = new() { Cidr = MapPrefix(block.Cidr), Except = block.Except?.Select(MapPrefix).ToList() } });
     }
 
-    private static string MapPrefix(string prefix) => $"{Map(Prefix.Parse(prefix).Address)}/{Prefix.Parse(prefix).Length + 96}";
+    /// <summary>The IPv6 prefix whose addresses are those of an IPv4 prefix.</summary>
+    public static string MapPrefix(string prefix) => $"{Map(Prefix.Parse(prefix).Address)}/{Prefix.Parse(prefix).Length + 96}";
 }
 
 /// <summary>Labels of each namespace, and the pods.</summary>

@@ -84,6 +84,13 @@ internal sealed class SctpExchange(AddressFamily family, ushort port) : RawExcha
 
     public override Socket CreateSocket(AddressFamily family) => Libc.OpenRaw(family, IPPROTO_SCTP);
 
+    /// <summary>Makes the request one from another port.</summary>
+    public void SetSourcePort(ushort source)
+    {
+        BinaryPrimitives.WriteUInt16BigEndian(Request, source);
+        WriteChecksum(Request);
+    }
+
     public override bool IsReply(ReadOnlySpan<byte> packet) =>
         packet.Length > InitiateTagAt && packet[ChunkAt] == InitAck && packet[4..8].SequenceEqual(Request.AsSpan(InitiateTagAt, 4));
 
@@ -108,10 +115,16 @@ internal sealed class SctpExchange(AddressFamily family, ushort port) : RawExcha
         RandomNumberGenerator.Fill(packet.AsSpan(InitiateTagAt + 12, 4));
         if (type == InitAck)
             ((ReadOnlySpan<byte>)[0, 7, 0, 4]).CopyTo(packet.AsSpan(InitiateTagAt + 16));
+        WriteChecksum(packet);
+        return packet;
+    }
+
+    private static void WriteChecksum(byte[] packet)
+    {
+        packet.AsSpan(8, 4).Clear();
         var crc = uint.MaxValue;
         foreach (var octet in packet)
             crc = BitOperations.Crc32C(crc, octet);
         BinaryPrimitives.WriteUInt32LittleEndian(packet.AsSpan(8), ~crc);
-        return packet;
     }
 }

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
@@ -12,16 +13,19 @@ namespace Overlay.Tests.Kernel;
 /// </summary>
 internal abstract class Probe : IDisposable
 {
-    private readonly Netns _netns;
     private Socket? _socket;
+    private SourcePorts? _sourcePorts;
 
     private protected Probe(Flow flow, Netns netns)
     {
         Flow = flow;
-        _netns = netns;
+        Netns = netns;
     }
 
     public Flow Flow { get; }
+
+    /// <summary>Where the sender is.</summary>
+    public Netns Netns { get; }
 
     /// <summary>Whether an answer to the last attempt is there.</summary>
     public bool IsAnswered => IsAnsweredWithin(TimeSpan.Zero);
@@ -32,7 +36,15 @@ internal abstract class Probe : IDisposable
     /// <param name="flow">Which packets.</param>
     /// <param name="netns">Where the flow's source address is.</param>
     /// <param name="payload">Bytes to carry, with UDP alone.</param>
-    public static Probe Open(Flow flow, Netns netns, int payload = 8) => flow.Protocol switch
+    /// <param name="sourcePorts">Where every attempt gets a port that none before it had; otherwise the kernel picks one.</param>
+    public static Probe Open(Flow flow, Netns netns, int payload = 8, SourcePorts? sourcePorts = null)
+    {
+        var probe = Make(flow, netns, payload);
+        probe._sourcePorts = sourcePorts;
+        return probe;
+    }
+
+    private static Probe Make(Flow flow, Netns netns, int payload) => flow.Protocol switch
     {
         "TCP" => new ConnectProbe(flow, netns),
         "UDP" => new DatagramProbe(flow, netns, new UdpExchange(payload)),
@@ -42,25 +54,24 @@ internal abstract class Probe : IDisposable
     };
 
     /// <summary>Makes an attempt, as a new connection.</summary>
-    public void Send()
+    public void Send() => Netns.Run(SendInside);
+
+    /// <summary>As <see cref="Send"/>, on a thread that is in <see cref="Netns"/>.</summary>
+    public void SendInside()
     {
         _socket?.Dispose();
-        _socket = _netns.Run(() =>
+        _socket = CreateSocket();
+        _socket.Blocking = false;
+        var port = _sourcePorts?.Next(Flow) ?? 0;
+        _socket.Bind(new IPEndPoint(Flow.Source, this is DatagramProbe { IsRaw: true } ? 0 : port));
+        try
         {
-            var socket = CreateSocket();
-            socket.Blocking = false;
-            socket.Bind(new IPEndPoint(Flow.Source, 0));
-            try
-            {
-                Start(socket);
-            }
-            catch (SocketException)
-            {
-                // No route, nobody there, or still under way: there will be an answer or there will be none.
-            }
-
-            return socket;
-        });
+            Start(_socket, port);
+        }
+        catch (SocketException)
+        {
+            // No route, nobody there, or still under way: there will be an answer or there will be none.
+        }
     }
 
     /// <summary>Whether an answer to the last attempt is there or comes within this time.</summary>
@@ -70,7 +81,8 @@ internal abstract class Probe : IDisposable
 
     private protected abstract Socket CreateSocket();
 
-    private protected abstract void Start(Socket socket);
+    /// <summary>Sends from a bound socket.</summary>
+    private protected abstract void Start(Socket socket, int sourcePort);
 }
 
 /// <summary>TCP: the attempt is a SYN, the answer an established connection.</summary>
@@ -80,13 +92,16 @@ internal sealed class ConnectProbe(Flow flow, Netns netns) : Probe(flow, netns)
 
     private protected override Socket CreateSocket() => new(Flow.Source.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
 
-    private protected override void Start(Socket socket) => socket.Connect(Flow.Destination, Flow.Port);
+    private protected override void Start(Socket socket, int sourcePort) => socket.Connect(Flow.Destination, Flow.Port);
 }
 
 /// <summary>A protocol without connections: the attempt is one packet, the answer one that fits it.</summary>
 internal sealed class DatagramProbe(Flow flow, Netns netns, DatagramExchange exchange) : Probe(flow, netns)
 {
-    private readonly byte[] _buffer = new byte[65536];
+    private readonly byte[] _buffer = new byte[2048];
+
+    /// <summary>Whether the socket has no ports: packets bring their own.</summary>
+    public bool IsRaw => exchange is RawExchange;
 
     public override bool IsAnsweredWithin(TimeSpan patience)
     {
@@ -111,16 +126,35 @@ internal sealed class DatagramProbe(Flow flow, Netns netns, DatagramExchange exc
 
     private protected override Socket CreateSocket() => exchange.CreateSocket(Flow.Source.AddressFamily);
 
-    private protected override void Start(Socket socket)
+    private protected override void Start(Socket socket, int sourcePort)
     {
+        if (exchange is SctpExchange sctp && sourcePort > 0)
+            sctp.SetSourcePort((ushort)sourcePort);
+
         // Full-size packets must pass as they are, not in pieces.
         if (Flow.Source.AddressFamily == AddressFamily.InterNetwork)
             socket.DontFragment = true;
-        socket.SendTo(exchange.Request, new IPEndPoint(Flow.Destination, exchange is RawExchange ? 0 : Flow.Port));
+        socket.SendTo(exchange.Request, new IPEndPoint(Flow.Destination, IsRaw ? 0 : Flow.Port));
     }
 }
 
-/// <summary>The answering ends of flows, one for each (namespace, address, protocol, port); TCP connections are left to the kernel to accept, echoes too.</summary>
+/// <summary>
+/// Source ports that are used once: an attempt with the ports of an earlier one would be part of its connection to the kernel, whatever policy says meanwhile.
+/// </summary>
+internal sealed class SourcePorts
+{
+    private const int First = 10_000;
+    private readonly ConcurrentDictionary<(IPAddress, string), int> _next = [];
+
+    /// <summary>The next port of the flow's source and protocol.</summary>
+    public int Next(Flow flow)
+    {
+        var port = _next.AddOrUpdate((flow.Source, flow.Protocol), First, (_, last) => last + 1);
+        return port <= ushort.MaxValue ? port : throw new InvalidOperationException($"{flow.Source} has used every {flow.Protocol} port.");
+    }
+}
+
+/// <summary>The answering ends of flows, one for each (namespace, address, protocol, port); the kernel answers echoes.</summary>
 internal sealed class ProbeServers : IDisposable
 {
     private readonly Dictionary<(NetnsIdentity, IPAddress, string, int), Socket> _sockets = [];
@@ -146,14 +180,26 @@ internal sealed class ProbeServers : IDisposable
             return made;
         });
         _sockets.Add(key, socket);
-        if (exchange is not null)
-            _ = AnswerAsync(socket, exchange);
+        _ = exchange is null ? AcceptAsync(socket) : AnswerAsync(socket, exchange);
     }
 
     public void Dispose()
     {
         foreach (var socket in _sockets.Values)
             socket.Dispose();
+    }
+
+    private static async Task AcceptAsync(Socket socket)
+    {
+        try
+        {
+            while (true)
+                (await socket.AcceptAsync()).Dispose();
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // The test is over.
+        }
     }
 
     private static async Task AnswerAsync(Socket socket, DatagramExchange exchange)

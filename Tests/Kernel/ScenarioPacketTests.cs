@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Overlay.Tests.Oracles;
 using Overlay.Tests.Scenarios;
 
@@ -23,7 +22,7 @@ public class ScenarioPacketTests
                     TestContext.Out.WriteLine($"flows.txt:{line}: {flow}: INIT and INIT ACK by raw sockets, so that it needs no SCTP of the kernel");
             }
 
-            var wrong = Judge(probes).Select(expected => $"flows.txt:{expected.Line}: {expected.Text}: {expected.Flow}: {(expected.Allowed ? "no answer" : "answered")}");
+            var wrong = ProbeBatch.Wrong(probes.Select(pair => (pair.Value, pair.Key.Allowed))).Select(probe => probes.Single(pair => pair.Value == probe).Key).Select(expected => $"flows.txt:{expected.Line}: {expected.Text}: {expected.Flow}: {(expected.Allowed ? "no answer" : "answered")}");
             Assert.That(wrong, Is.Empty, () => cluster.Log);
         }
         finally
@@ -31,33 +30,5 @@ public class ScenarioPacketTests
             foreach (var probe in probes.Values)
                 probe.Dispose();
         }
-    }
-
-    // The flows that did not fare as expected. Nothing tells a packet that was dropped from one that is late; so what is denied is sent when
-    // everything is known to work, and is given up only after everything allowed that was sent later has been answered, and then some.
-    private static List<ExpectedFlow> Judge(Dictionary<ExpectedFlow, Probe> probes)
-    {
-        var allowed = probes.Where(pair => pair.Key.Allowed).ToList();
-        var denied = probes.Where(pair => !pair.Key.Allowed).ToList();
-        var unanswered = Unanswered(allowed);
-        denied.ForEach(pair => pair.Value.Send());
-        unanswered.AddRange(Unanswered([.. allowed.Where(pair => !unanswered.Contains(pair.Key))]));
-        Thread.Sleep(TimeSpan.FromMilliseconds(300));
-        return [.. unanswered, .. denied.Where(pair => pair.Value.IsAnswered).Select(pair => pair.Key)];
-    }
-
-    private static List<ExpectedFlow> Unanswered(List<KeyValuePair<ExpectedFlow, Probe>> probes)
-    {
-        var clock = Stopwatch.StartNew();
-        var waiting = probes;
-        while (waiting.Count > 0 && clock.Elapsed < TimeSpan.FromSeconds(20))
-        {
-            waiting.ForEach(pair => pair.Value.Send());
-            var until = clock.Elapsed + TimeSpan.FromMilliseconds(500);
-            for (; waiting.Count > 0 && clock.Elapsed < until; Thread.Sleep(5))
-                waiting = [.. waiting.Where(pair => !pair.Value.IsAnswered)];
-        }
-
-        return [.. waiting.Select(pair => pair.Key)];
     }
 }

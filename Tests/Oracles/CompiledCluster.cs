@@ -104,6 +104,12 @@ public sealed record CompiledNode(ProjectedNode Projected, Ruleset Ruleset)
             store.Apply(change);
         foreach (var pod in store.Pods.Where(pod => pod.NodeName == name && !pod.HostNetwork && pod.Addresses.Count > 0).ToList())
             store.Attach(new($"{pod.Name.Namespace}-{pod.Name.Name}", "eth0", pod.Name, "", "", Device(pod.Name), Mac(pod.Addresses[0]), pod.Addresses, "overlay"));
+        return Compile(name, store, configuration);
+    }
+
+    /// <summary>Computes the node's rows and ruleset from what is known, from scratch.</summary>
+    public static CompiledNode Compile(string name, ClusterStore store, OverlayConfiguration configuration)
+    {
         var projected = NodeProjection.Project(name, store.Nodes, configuration, store.Attachments, underlayMtu: 1500);
         var options = new RulesetOptions(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished);
         return new(projected, RulesetProjection.FromScratch(store.ToClusterState(options, projected.Network)));
