@@ -84,6 +84,7 @@ run_tests() {
     need ip iproute2
     need strace strace
     need '/usr/lib/*/libpcap.so.0.8' libpcap0.8
+    need iptables-restore iptables
     need /usr/lib/cni/host-local containernetworking-plugins
     install 'the test suite (the product itself needs none of it)'
     find_dotnet

@@ -2,12 +2,6 @@ using System.Globalization;
 using System.Net;
 using k8s;
 using k8s.Models;
-using Overlay.Dataplane.Cni;
-using Overlay.Dataplane.Datastore.Directory;
-using Overlay.Dataplane.Desired;
-using Overlay.Dataplane.Kernel;
-using Overlay.Dataplane.Netlink;
-using Overlay.Dataplane.Store;
 using Overlay.Tests.Cases;
 using Overlay.Tests.Oracles;
 
@@ -19,13 +13,10 @@ namespace Overlay.Tests.Kernel;
 /// </summary>
 internal sealed class CaseCluster : IDisposable
 {
-    private static readonly OverlayConfiguration Defaults = new();
-
     private readonly TestCluster _cluster = TestCluster.Create(0);
     private readonly ProbeServers _servers = new();
     private readonly SourcePorts _sourcePorts = new();
     private readonly Dictionary<TestNode, IPNetwork[]> _prefixes = [];
-    private readonly Dictionary<TestNode, NetlinkSocket> _sockets = [];
     private readonly Dictionary<string, TestPod> _pods = [];
     private Dictionary<string, string> _manifests = [];
 
@@ -68,8 +59,7 @@ internal sealed class CaseCluster : IDisposable
             lock (_pods)
                 _pods.Add(pod.Key, added);
         });
-        foreach (var node in _cluster.Nodes)
-            Await(node);
+        _cluster.AwaitPolicies();
     }
 
     /// <summary>Sends packets of every flow and says which did not fare as expected.</summary>
@@ -99,8 +89,6 @@ internal sealed class CaseCluster : IDisposable
     public void Dispose()
     {
         _servers.Dispose();
-        foreach (var socket in _sockets.Values)
-            socket.Dispose();
         _cluster.Dispose();
     }
 
@@ -109,7 +97,6 @@ internal sealed class CaseCluster : IDisposable
         var number = _cluster.Nodes.Count + 1;
         var node = _cluster.AddNode(string.Create(CultureInfo.InvariantCulture, $"node-{number}"), [string.Create(CultureInfo.InvariantCulture, $"192.168.7.{number}")], podCidrs);
         _prefixes.Add(node, [.. podCidrs.Select(IPNetwork.Parse)]);
-        _sockets.Add(node, node.Net.Open(NetlinkProtocol.NETLINK_NETFILTER));
     }
 
     private TestNode NodeOf(IPAddress address) => _prefixes.Single(node => node.Value.Any(prefix => prefix.Contains(address))).Key;
@@ -133,22 +120,5 @@ internal sealed class CaseCluster : IDisposable
         foreach (var (file, yaml) in manifests.Where(manifest => _manifests.GetValueOrDefault(manifest.Key) != manifest.Value))
             _cluster.Apply(file, yaml);
         _manifests = manifests;
-    }
-
-    // The step has taken hold on a node when the table in its kernel is the one computed anew from the datastore and the node's own pods.
-    private void Await(TestNode node)
-    {
-        var scan = new DirectoryScan(_cluster.Manifests);
-        scan.LookAtAll();
-        var store = new ClusterStore();
-        foreach (var change in scan.TakeChanges())
-            store.Apply(change);
-        Assert.That(store.Rejections, Is.Empty);
-        foreach (var attachment in new AttachmentFolder(Path.GetDirectoryName(node.Attachments)!).ReadAll(out _))
-            store.Attach(attachment);
-        var wanted = CompiledNode.Compile(node.Name, store, Defaults).Ruleset;
-        var table = new NftablesTable(_sockets[node]);
-        IReadOnlyList<string> differences = [];
-        TestCluster.Eventually(() => (differences = table.Verify(wanted)).Count == 0, $"{node.Name} enforces the step", () => $"{string.Join('\n', differences)}\n{node.Log}");
     }
 }

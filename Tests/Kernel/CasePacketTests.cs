@@ -51,7 +51,7 @@ public class CasePacketTests
             var step = recipes.FirstOrDefault(recipe => recipe.ToCluster().Policies.Any(policy => policies.Any(same => same.Metadata.Name == policy.Metadata.Name))) ?? recipes[0];
             var world = step.ToCluster();
             var objects = new ClusterObjects(world.Nodes, world.Namespaces, world.Pods, policies);
-            var oracle = new NetworkPolicyOracle(objects);
+            var oracle = new PolicyOracle(objects);
             cluster.Become(objects);
             var flows = step.Expect.SelectMany(matrix => matrix.Cells(objects)).Where(cell => cell.From != cell.To).Select(cell => (cell.Flow, oracle.Judge(cell.Flow).Allowed)).ToList();
             Assert.That(cluster.Wrong(flows), Is.Empty, file);

@@ -1,4 +1,3 @@
-using Overlay.Tests.Oracles;
 using Overlay.Tests.Scenarios;
 
 namespace Overlay.Tests.Kernel;

@@ -4,6 +4,12 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using k8s.Models;
+using Overlay.Dataplane.Cni;
+using Overlay.Dataplane.Datastore.Directory;
+using Overlay.Dataplane.Desired;
+using Overlay.Dataplane.Kernel;
+using Overlay.Dataplane.Netlink;
+using Overlay.Dataplane.Store;
 using Overlay.Tests.Oracles;
 
 namespace Overlay.Tests.Kernel;
@@ -106,6 +112,30 @@ internal sealed class TestCluster : IDisposable
 
     /// <summary>Takes a manifest away.</summary>
     public void Delete(string file) => File.Delete(Path.Combine(Manifests, file));
+
+    /// <summary>
+    /// Waits until what the datastore says is in force on every node: until the table in its kernel is the one that is computed anew from the datastore and the
+    /// node's own pods.
+    /// </summary>
+    public void AwaitPolicies()
+    {
+        foreach (var node in Nodes)
+        {
+            var scan = new DirectoryScan(Manifests);
+            scan.LookAtAll();
+            var store = new ClusterStore();
+            foreach (var change in scan.TakeChanges())
+                store.Apply(change);
+            Assert.That(store.Rejections, Is.Empty);
+            foreach (var attachment in new AttachmentFolder(Path.GetDirectoryName(node.Attachments)!).ReadAll(out _))
+                store.Attach(attachment);
+            var wanted = CompiledNode.Compile(node.Name, store, new OverlayConfiguration()).Ruleset;
+            using var socket = node.Net.Open(NetlinkProtocol.NETLINK_NETFILTER);
+            var table = new NftablesTable(socket);
+            IReadOnlyList<string> differences = [];
+            Eventually(() => (differences = table.Verify(wanted)).Count == 0, $"{node.Name} enforces what the datastore says", () => $"{string.Join('\n', differences)}\n{node.Log}");
+        }
+    }
 
     /// <summary>Waits until <paramref name="condition"/> holds, looking again and again for at most 30 s.</summary>
     public static void Eventually(Func<bool> condition, string what, Func<string>? explain = null)
