@@ -44,11 +44,21 @@ internal sealed class Fields
     /// <summary>Path of the object.</summary>
     public string Path { get; }
 
+    /// <summary>How many problems the document has so far.</summary>
+    public int Problems => _problems.Count;
+
     /// <summary>The names of the fields, in order.</summary>
     public IEnumerable<string> Names => _entries.Keys;
 
     /// <summary>Whether the field is there and not null.</summary>
     public bool Has(string name) => Node(name) is not null;
+
+    /// <summary>Makes fields known that are read later, or not at all.</summary>
+    public void AskFor(params ReadOnlySpan<string> names)
+    {
+        foreach (var name in names)
+            _asked.Add(name);
+    }
 
     /// <summary>The field's value, or null when absent.</summary>
     public YamlNode? Node(string name)

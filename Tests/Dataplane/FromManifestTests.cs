@@ -193,14 +193,6 @@ public class FromManifestTests
     }
 
     [Test]
-    public void A_ClusterNetworkPolicy_is_reported_as_not_in_force()
-    {
-        var file = FromManifest.Read("c.yaml", "{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: {name: c}}");
-        Assert.That(file.Rejections.Single().ToString(), Does.Contain("is not in this version: it is not in force"));
-        Assert.That(file.Objects, Is.Empty);
-    }
-
-    [Test]
     public void Other_kinds_are_skipped_once_each()
     {
         var file = FromManifest.Read("a.yaml", """

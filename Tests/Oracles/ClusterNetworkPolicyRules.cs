@@ -91,10 +91,11 @@ public static class ClusterNetworkPolicyRules
         if (namespaces is not null)
             return Selector(namespaces);
         return Unknown(pods!)
-            ?? (pods!.NamespaceSelector is null || pods.PodSelector is null ? "pods without both of its selectors" : Selector(pods.NamespaceSelector) ?? Selector(pods.PodSelector));
+            ?? (pods!.PodSelector is null ? "pods without podSelector" : Selector(pods.NamespaceSelector) ?? Selector(pods.PodSelector));
     }
 
-    private static string? Selector(PolicyLabelSelector selector) =>
+    // namespaceSelector is optional; "if empty, it selects all Namespaces".
+    private static string? Selector(PolicyLabelSelector? selector) => selector is null ? null :
         ((IEnumerable<ClusterNetworkPolicyPart>)[selector, .. selector.MatchExpressions ?? []]).Select(Unknown)
             .Concat(LabelRequirement.Of(selector).Select(requirement => requirement.Violation)).FirstOrDefault(violation => violation is not null);
 

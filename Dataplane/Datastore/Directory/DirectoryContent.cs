@@ -157,7 +157,7 @@ internal sealed class DirectoryContent
         "Node" => new ClusterChange.NodeGone(key.Name.Name),
         "Namespace" => new ClusterChange.NamespaceGone(key.Name.Name),
         "Pod" => new ClusterChange.PodGone(key.Name),
-        "NetworkPolicy" => new ClusterChange.PolicyGone(key.Name),
+        "NetworkPolicy" or "ClusterNetworkPolicy" => new ClusterChange.PolicyGone(key.Name),
         _ => throw new UnreachableException(),
     };
 
@@ -169,7 +169,7 @@ internal sealed class DirectoryContent
         var inForce = read.Found.ToList();
         var found = inForce.Select(found => found.Key).ToHashSet();
         var rejected = read.Rejections.Select(rejection => new ObjectKey(rejection.Kind, rejection.Name)).ToHashSet();
-        inForce.AddRange(before.Where(known => known.Kind != "NetworkPolicy" && rejected.Contains(known.Key) && !found.Contains(known.Key)));
+        inForce.AddRange(before.Where(known => known.Kind is not ("NetworkPolicy" or "ClusterNetworkPolicy") && rejected.Contains(known.Key) && !found.Contains(known.Key)));
         return inForce;
     }
 

@@ -147,6 +147,7 @@ public static partial class FromManifest
         }
     }
 
+    // Of what is wrong, the requirements that are not.
     private static LabelSelector ReadSelector(Fields selector)
     {
         var requirements = new List<LabelSelectorRequirement>();
@@ -164,6 +165,7 @@ public static partial class FromManifest
 
     private static LabelSelectorRequirement? ReadRequirement(Fields expression)
     {
+        var before = expression.Problems;
         var key = expression.Text("key") ?? "";
         var operation = expression.Text("operator");
         var values = expression.Texts("values").ToList();
@@ -186,8 +188,6 @@ public static partial class FromManifest
             expression.Reject("values", $"{operation} needs at least one.");
         else if (known is LabelSelectorOperator.Exists or LabelSelectorOperator.DoesNotExist && values.Count > 0)
             expression.Reject("values", $"{operation} takes none.");
-        else
-            return new(key, known.Value, values.Select(value => value.Text).ToEquatableArray());
-        return null;
+        return expression.Problems == before ? new(key, known!.Value, values.Select(value => value.Text).ToEquatableArray()) : null;
     }
 }

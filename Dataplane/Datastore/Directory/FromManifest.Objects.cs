@@ -127,12 +127,14 @@ public static partial class FromManifest
         var labels = new List<Label>();
         foreach (var key in fields.Names)
         {
+            var before = fields.Problems;
             var value = fields.Text(key) ?? "";
             if (!KubernetesName.IsQualified(key))
                 fields.Reject(key, $"\"{key}\" is no label key.");
             if (!KubernetesName.IsLabelValue(value))
                 fields.Reject(key, $"\"{value}\" is no label value: up to 63 letters, digits, -, _ and ., a letter or digit at both ends.");
-            labels.Add(new(key, value));
+            if (fields.Problems == before)
+                labels.Add(new(key, value));
         }
 
         return Labels.Of(labels);

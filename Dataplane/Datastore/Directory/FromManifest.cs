@@ -12,7 +12,8 @@ namespace Overlay.Dataplane.Datastore.Directory;
 /// <para>
 /// An object that is wrong in any field is rejected as a whole, every problem of it reported. Of a rejected NetworkPolicy a stand-in remains: it isolates
 /// the pods that the policy selects (all of its namespace when even that cannot be read) in every direction it may have meant, and allows nothing.
-/// A ClusterNetworkPolicy is reported and not in force: this version does not know them.
+/// Of a ClusterNetworkPolicy only the rules that are wrong fail closed (Accept matches nothing, Deny and Pass deny everything), unless something outside of its rules
+/// is wrong: then it denies everything its subject selects.
 /// </para>
 /// </summary>
 public static partial class FromManifest
@@ -66,7 +67,11 @@ public static partial class FromManifest
                 reading.Found.Add(new(kind, policy.Name, root.Line, new ClusterChange.PolicySet(policy)));
         }
         else if (kind is "ClusterNetworkPolicy")
-            root.Reject("", "ClusterNetworkPolicy is not in this version: it is not in force. Use NetworkPolicy objects.");
+        {
+            name = ReadName(root, isNamespaced: false, problems);
+            var policy = ReadClusterNetworkPolicy(root, name, reading.StandInName(name, root.Line), problems);
+            reading.Found.Add(new(kind, policy.Name, root.Line, new ClusterChange.PolicySet(policy)));
+        }
         else if (kind is "Node" or "Namespace" or "Pod")
         {
             name = ReadName(root, isNamespaced: kind is "Pod", problems);
