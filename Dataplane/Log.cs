@@ -72,6 +72,9 @@ internal static class Log
     public static void KernelUnreadable(ILogger log, string reason) =>
         Write(log, LogEventLevel.Error, 37, "the kernel could not be read: {Reason}; it is tried again", reason);
 
+    public static void FlowsChanged(ILogger log, int revoked, int restored, long milliseconds) =>
+        Write(log, LogEventLevel.Information, 60, "{Revoked} connections cut that policy now forbids, {Restored} may go on that it allows again ({Milliseconds} ms)", revoked, restored, milliseconds);
+
     private static void Write(ILogger log, LogEventLevel level, int id, string template, params object[] values)
     {
         if (log.IsEnabled(level))

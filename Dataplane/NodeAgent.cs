@@ -39,13 +39,14 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             using var server = CniServer.Listen(configuration.Socket, _calls.Writer);
             using var kernel = NodeKernel.Open();
             using var devices = new DeviceWatch();
+            using var revocation = new FlowRevocation(configuration.PolicyRevokeEstablished, log);
             foreach (var setting in Sysctl.EnableForwarding())
                 Log.SysctlChanged(log, setting);
             var datastore = new DirectoryWatch(configuration.DatastoreDirectory!, _changes.Writer);
-            Task[] sources = [datastore.RunAsync(stop.Token), server.RunAsync(stop.Token), devices.RunAsync(stop.Token)];
+            Task[] sources = [datastore.RunAsync(stop.Token), server.RunAsync(stop.Token), devices.RunAsync(stop.Token), revocation.RunAsync(stop.Token)];
             try
             {
-                await RunAsync(kernel, devices.Losses, sources, stop.Token);
+                await RunAsync(kernel, devices.Losses, revocation, sources, stop.Token);
             }
             finally
             {
@@ -65,7 +66,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         }
     }
 
-    private async Task RunAsync(NodeKernel kernel, ChannelReader<bool> losses, Task[] sources, CancellationToken stop)
+    private async Task RunAsync(NodeKernel kernel, ChannelReader<bool> losses, FlowRevocation revocation, Task[] sources, CancellationToken stop)
     {
         var folder = new AttachmentFolder(configuration.StateDir);
         var dataplane = new NodeDataplane(configuration, kernel, log);
@@ -90,7 +91,10 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             _serving |= first;
             if (_serving)
                 TakeCalls(verbs);
-            await WaitAsync(sources, losses, _serving ? due : DateTime.MaxValue, stop);
+            if (_serving && dataplane.TakeStaleFlows() is { } pods)
+                revocation.Request(pods);
+            revocation.Judge(dataplane.Forbids);
+            await WaitAsync(sources, losses, revocation.Judgements, _serving ? due : DateTime.MaxValue, stop);
         }
     }
 
@@ -138,14 +142,14 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             call.Answer(verbs.Answer(call.Request, call.ClientGone));
     }
 
-    private async Task WaitAsync(Task[] sources, ChannelReader<bool> losses, DateTime due, CancellationToken stop)
+    private async Task WaitAsync(Task[] sources, ChannelReader<bool> losses, ChannelReader<FlowJudgement> judgements, DateTime due, CancellationToken stop)
     {
         using var wake = CancellationTokenSource.CreateLinkedTokenSource(stop);
         var changes = _changes.Reader.WaitToReadAsync(wake.Token).AsTask();
         var calls = _serving ? _calls.Reader.WaitToReadAsync(wake.Token).AsTask() : Task.Delay(Timeout.Infinite, wake.Token);
         var remaining = due == DateTime.MaxValue ? Timeout.InfiniteTimeSpan : TimeSpan.FromMilliseconds(Math.Max(0, (due - DateTime.UtcNow).TotalMilliseconds));
         var timer = Task.Delay(remaining, wake.Token);
-        var ended = await Task.WhenAny([changes, calls, timer, losses.WaitToReadAsync(wake.Token).AsTask(), .. sources]);
+        var ended = await Task.WhenAny([changes, calls, timer, losses.WaitToReadAsync(wake.Token).AsTask(), judgements.WaitToReadAsync(wake.Token).AsTask(), .. sources]);
         await wake.CancelAsync();
         stop.ThrowIfCancellationRequested();
         if (sources.Contains(ended))

@@ -2,6 +2,7 @@ using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Kernel;
 using Overlay.Dataplane.Store;
 using Overlay.PolicyEngine.Compile;
+using Overlay.PolicyEngine.Explain;
 using Overlay.PolicyEngine.Model;
 using Overlay.PolicyEngine.Nftables;
 using Serilog;
@@ -20,10 +21,12 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
     private readonly RulesetOptions _options = new(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished);
     private readonly RulesetProjection _projection = new(new RulesetOptions(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished));
     private readonly Dictionary<NamespacedName, Policy> _quarantined = [];
+    private HashSet<InetAddress> _podAddresses = [];
     private PodNetwork _network = new([], []);
     private EquatableArray<Degradation> _projected = [];
     private bool _nodeStale = true;
     private bool _rulesetStale = true;
+    private bool _flowsStale;
 
     /// <summary>What is known.</summary>
     public ClusterStore Store { get; } = new();
@@ -115,6 +118,7 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
     public bool Resync()
     {
         _nodeStale = true;
+        _flowsStale = true;
         Reproject();
         var drift = new List<string>(kernel.Routing.Resync());
         var isKnown = !_rulesetStale;
@@ -131,9 +135,37 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
         return Commit();
     }
 
+    /// <summary>
+    /// The addresses of this node's pods, when the ruleset was changed or compared with the kernel's since the last call: connections that it allowed once may be forbidden now,
+    /// and the other way round. Null when nothing happened.
+    /// </summary>
+    public IReadOnlySet<InetAddress>? TakeStaleFlows()
+    {
+        if (!_flowsStale)
+            return null;
+        _flowsStale = false;
+        return _podAddresses = Store.Attachments.SelectMany(attachment => attachment.Addresses).ToHashSet();
+    }
+
+    /// <summary>Whether the ruleset would drop the first packet of such a connection, by what it says of packets from this node's pods when it comes from one, and of packets to them when it goes to one.</summary>
+    public bool Forbids(Flow flow)
+    {
+        const string pod = RulesetOptions.PodInterfacePrefix, elsewhere = "";
+        var (fromPod, toPod) = (_podAddresses.Contains(flow.Source), _podAddresses.Contains(flow.Destination));
+        var packet = new Packet(
+            flow.Source, flow.Destination, flow.Protocol, flow.DestinationPort, fromPod ? pod : elsewhere, flow.ToOwnNode ? null : toPod ? pod : elsewhere)
+        {
+            IcmpType = flow.IcmpType,
+        };
+        var tracer = new PacketTracer(_projection.View);
+        return (fromPod && !tracer.Walk(packet, flow.ToOwnNode ? BaseChains.HostChain : BaseChains.EgressChain).Accepted)
+            || (toPod && !tracer.Walk(packet, BaseChains.IngressChain).Accepted);
+    }
+
     private void CommitRuleset()
     {
         var delta = _projection.Take();
+        _flowsStale |= _rulesetStale || !delta.IsEmpty;
         if (_rulesetStale)
         {
             // The first commit, and the one after a failure: what the kernel holds is not known, so it is read and the difference repaired.

@@ -8,13 +8,15 @@ namespace Overlay.Dataplane.Kernel;
 /// <param name="Protocol">IP protocol number.</param>
 /// <param name="DestinationPort">The port it reached; 0 for protocols without.</param>
 /// <param name="IcmpType">Type of an ICMP or ICMPv6 request; 0 for others.</param>
-public readonly record struct Flow(InetAddress Source, InetAddress Destination, byte Protocol, ushort DestinationPort, byte IcmpType = 0);
+/// <param name="ToOwnNode">The destination is an address of this node.</param>
+public readonly record struct Flow(InetAddress Source, InetAddress Destination, byte Protocol, ushort DestinationPort, byte IcmpType = 0, bool ToOwnNode = false);
 
 /// <summary>The connections of this node's pods, as they were found.</summary>
+/// <param name="OwnAddresses">Addresses of the node.</param>
 /// <param name="Flows">Those that policy can tell apart, with whether it forbids them: false until somebody has judged.</param>
 /// <param name="Connections">How many connections they are.</param>
 /// <param name="Marked">How many of these carry our mark.</param>
-public sealed record FlowSurvey(Dictionary<Flow, bool> Flows, int Connections, int Marked);
+public sealed record FlowSurvey(IReadOnlySet<InetAddress> OwnAddresses, Dictionary<Flow, bool> Flows, int Connections, int Marked);
 
 /// <summary>What a change of marks came to.</summary>
 /// <param name="Revoked">Connections cut.</param>

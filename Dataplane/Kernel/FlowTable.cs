@@ -42,7 +42,7 @@ public sealed class FlowTable : IDisposable
         }
     }
 
-    /// <summary>Reads the connections that these pods have with others than their own node. Time in proportion to all connections, memory to what policy can tell apart.</summary>
+    /// <summary>Reads the connections that policy judges here: all of these pods' but those that their own node began. Time in proportion to all connections, memory to what policy can tell apart.</summary>
     /// <param name="pods">Addresses of this node's pods.</param>
     /// <exception cref="NetlinkException">The kernel refuses, or cannot list connections.</exception>
     public FlowSurvey Survey(IReadOnlySet<InetAddress> pods)
@@ -53,13 +53,13 @@ public sealed class FlowTable : IDisposable
         ConntrackMessage.Dump<Flow>(_netfilter, (message, _) =>
         {
             var connection = ConntrackMessage.Parse(message);
-            if (!IsForwarded(connection, pods, own))
+            if (!IsJudged(connection, pods, own))
                 return;
-            flows.TryAdd(FlowOf(connection), false);
+            flows.TryAdd(FlowOf(connection, own), false);
             connections++;
             marked += (connection.Mark & Mark) != 0 ? 1 : 0;
         });
-        return new(flows, connections, marked);
+        return new(own, flows, connections, marked);
     }
 
     /// <summary>Sets and clears the mark as the survey's verdicts demand. Connections that are new since have been judged by the ruleset and are left alone.</summary>
@@ -72,7 +72,7 @@ public sealed class FlowTable : IDisposable
         var changes = ConntrackMessage.Dump<ConntrackMessage>(_netfilter, (message, changes) =>
         {
             var connection = ConntrackMessage.Parse(message);
-            if (!IsExpected(connection) && survey.Flows.TryGetValue(FlowOf(connection), out var forbidden) && forbidden != IsMarked(connection))
+            if (!IsExpected(connection) && survey.Flows.TryGetValue(FlowOf(connection, survey.OwnAddresses), out var forbidden) && forbidden != IsMarked(connection))
                 changes.Add(connection);
         });
         return Write(changes);
@@ -94,18 +94,17 @@ public sealed class FlowTable : IDisposable
     // What belongs to another connection (FTP's data) was let in as that one's, and goes with it.
     private static bool IsExpected(in ConntrackMessage connection) => (connection.Status & IpConntrackStatus.IPS_EXPECTED) != 0;
 
-    // What a node's own process sends or receives does not pass the forward hook.
-    private static bool IsForwarded(in ConntrackMessage connection, IReadOnlySet<InetAddress> pods, HashSet<InetAddress> own)
-    {
-        var (source, destination) = (connection.Original.Source, connection.Reply.Source);
-        return (pods.Contains(source) || pods.Contains(destination)) && !IsExpected(connection) && !own.Contains(source) && !own.Contains(destination);
-    }
+    // What a node sends to its own pods is its own business.
+    private static bool IsJudged(in ConntrackMessage connection, IReadOnlySet<InetAddress> pods, HashSet<InetAddress> own) =>
+        (pods.Contains(connection.Original.Source) || (pods.Contains(connection.Reply.Source) && !own.Contains(connection.Original.Source))) && !IsExpected(connection);
 
-    private static Flow FlowOf(in ConntrackMessage connection) => connection.Original switch
+    private static Flow FlowOf(in ConntrackMessage connection, IReadOnlySet<InetAddress> own)
     {
-        { Protocol: ConntrackTuple.IPPROTO_ICMP or ConntrackTuple.IPPROTO_ICMPV6 } icmp => new(icmp.Source, connection.Reply.Source, icmp.Protocol, 0, (byte)(icmp.DestinationPort >> 8)),
-        var original => new(original.Source, connection.Reply.Source, original.Protocol, connection.Reply.SourcePort),
-    };
+        var (original, destination) = (connection.Original, connection.Reply.Source);
+        return original.Protocol is ConntrackTuple.IPPROTO_ICMP or ConntrackTuple.IPPROTO_ICMPV6
+            ? new(original.Source, destination, original.Protocol, 0, (byte)(original.DestinationPort >> 8), own.Contains(destination))
+            : new(original.Source, destination, original.Protocol, connection.Reply.SourcePort, 0, own.Contains(destination));
+    }
 
     private HashSet<InetAddress> OwnAddresses() => AddressMessage.Dump(_route).Select(address => address.Prefix.Address).ToHashSet();
 

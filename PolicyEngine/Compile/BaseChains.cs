@@ -13,6 +13,15 @@ public static class BaseChains
 {
     private const string Pods = RulesetOptions.PodInterfacePrefix + "*";
 
+    /// <summary>The base chain that judges what local pods send to others.</summary>
+    public const string EgressChain = "egress";
+
+    /// <summary>The base chain that judges what others send to local pods.</summary>
+    public const string IngressChain = "ingress";
+
+    /// <summary>The base chain that judges what local pods send to their own node.</summary>
+    public const string HostChain = "host";
+
     /// <summary>Map of local pods' addresses to what becomes of their packets: <c>ingress-v4</c>, <c>egress-v4</c>, <c>host-v4</c>.</summary>
     public static string Dispatch(PacketPath path, Family family) => $"{path.ToString().ToLowerInvariant()}-{family.Suffix()}";
 
@@ -52,20 +61,20 @@ public static class BaseChains
         new([new Match.InputInterface(Pods), new Match.SourceNotRoutedBack()], [new Statement.Counter(), Drop]),
     ]);
 
-    private static Chain Egress(RulesetOptions options) => new("egress", new(ChainType.Filter, Hook.Forward, -1),
+    private static Chain Egress(RulesetOptions options) => new(EgressChain, new(ChainType.Filter, Hook.Forward, -1),
     [
         new([new Match.InputInterface(Pods, Negated: true)], [Accept]),
         .. Judgement(Side.Saddr, PacketPath.Egress, options),
     ]);
 
-    private static Chain Ingress(RulesetOptions options) => new("ingress", new(ChainType.Filter, Hook.Forward, 0),
+    private static Chain Ingress(RulesetOptions options) => new(IngressChain, new(ChainType.Filter, Hook.Forward, 0),
     [
         new([new Match.OutputInterface(Pods, Negated: true)], [Accept]),
         .. Judgement(Side.Daddr, PacketPath.Ingress, options),
     ]);
 
     // What a pod sends to its own node: only tiers of ClusterNetworkPolicy have a say, so a pod without an entry is none that they select.
-    private static Chain Host(RulesetOptions options) => new("host", new(ChainType.Filter, Hook.Input, 0),
+    private static Chain Host(RulesetOptions options) => new(HostChain, new(ChainType.Filter, Hook.Input, 0),
     [
         new([new Match.InputInterface(Pods, Negated: true)], [Accept]),
         .. Cut(options),

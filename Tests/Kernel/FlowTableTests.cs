@@ -25,6 +25,7 @@ public class FlowTableTests
         Insert(net, "-p icmp -s 10.42.1.5 -d 10.42.2.6 --icmp-type 8 --icmp-code 0 --icmp-id 7");
         Insert(net, "-p udp -s 10.42.2.6 -d 10.42.2.7 --sport 40001 --dport 53"); // of no pod of this node
         Insert(net, "-p tcp -s 10.42.1.1 -d 10.42.1.5 --sport 40001 --dport 80 --state ESTABLISHED"); // of the node itself
+        Insert(net, "-p tcp -s 10.42.1.5 -d 10.42.1.1 --sport 40002 --dport 80 --state ESTABLISHED"); // to the node itself
         net.Run("ip link set lo up");
         net.Run("ip address add 10.42.1.1/32 dev lo");
         using var table = net.Netns.Run(FlowTable.Open);
@@ -35,9 +36,10 @@ public class FlowTableTests
             new(Db, Web, 17, 53),
             new(Web6, Db6, 132, 9),
             new(Web, Db, 1, 0, 8),
+            new(Web, InetAddress.Parse("10.42.1.1"), 6, 80, ToOwnNode: true),
         }));
         Assert.That(survey.Flows.Values, Is.All.False);
-        Assert.That((survey.Connections, survey.Marked), Is.EqualTo((5, 0)));
+        Assert.That((survey.Connections, survey.Marked), Is.EqualTo((6, 0)));
     }
 
     [Test]

@@ -1,0 +1,158 @@
+using System.Diagnostics;
+using System.Threading.Channels;
+using Overlay.Dataplane.Desired;
+using Overlay.Dataplane.Netlink;
+using Overlay.PolicyEngine.Model;
+using Serilog;
+
+namespace Overlay.Dataplane.Kernel;
+
+/// <summary>How looking at established connections has gone so far. Never changes.</summary>
+/// <param name="Looks">How often they were looked at.</param>
+/// <param name="Connections">Connections of this node's pods at the last look.</param>
+/// <param name="Duration">What the last look took, from request to last mark.</param>
+/// <param name="Revoked">Connections cut since the start.</param>
+/// <param name="Restored">Connections that were cut and may go on, since the start.</param>
+/// <param name="Failure">Why the last look failed; null when it did not.</param>
+public sealed record FlowLooks(long Looks, int Connections, TimeSpan Duration, long Revoked, long Restored, string? Failure)
+{
+    /// <summary>Before the first.</summary>
+    public static FlowLooks None { get; } = new(0, 0, TimeSpan.Zero, 0, 0, null);
+
+    /// <summary>What works less than it could.</summary>
+    public IReadOnlyList<Degradation> Degradations => Failure is null ? [] : [new("policy.revokeEstablished", $"established connections cannot be looked at, so those that policy now forbids go on: {Failure}")];
+}
+
+/// <summary>
+/// Cuts established connections that policy now forbids, and lets them go on when it allows them again. A look has three steps: the connections are read, beside the agent's loop;
+/// the loop judges them by the ruleset it has, a slice a round, so that nothing waits behind it; and the marks are changed, again beside the loop.
+/// </summary>
+public sealed class FlowRevocation : IDisposable
+{
+    // About 2 ms of the loop's time.
+    private const int FlowsPerSlice = 512;
+
+    // A packet that had passed the old rules when a look began may have its connection confirmed only after it: what began within this time is looked at again.
+    private static readonly TimeSpan Settling = TimeSpan.FromSeconds(1);
+
+    private readonly ILogger _log;
+    private readonly bool _enabled;
+    private readonly FlowTable _table = FlowTable.Open();
+    private readonly Channel<IReadOnlySet<InetAddress>> _requests = Channel.CreateBounded<IReadOnlySet<InetAddress>>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropOldest });
+    private readonly Channel<FlowJudgement> _judgements = Channel.CreateBounded<FlowJudgement>(1);
+    private volatile FlowLooks _looks = FlowLooks.None;
+
+    /// <summary>Opens the calling thread's network namespace.</summary>
+    /// <param name="enabled"><c>policy.revokeEstablished</c>; false: marks of an earlier life are cleared, and no connection is looked at.</param>
+    /// <param name="log">Where events go.</param>
+    /// <exception cref="NetlinkException">No rights, or a kernel without netlink.</exception>
+    public FlowRevocation(bool enabled, ILogger log)
+    {
+        _enabled = enabled;
+        _log = log;
+    }
+
+    /// <summary>How it has gone so far. Any thread may ask.</summary>
+    public FlowLooks Looks => _looks;
+
+    /// <summary>Has an item while connections wait to be judged.</summary>
+    public ChannelReader<FlowJudgement> Judgements => _judgements.Reader;
+
+    /// <summary>Something may forbid what it allowed: connections are to be looked at soon. Many requests at once are one.</summary>
+    /// <param name="pods">Addresses of this node's pods; not changed afterwards.</param>
+    public void Request(IReadOnlySet<InetAddress> pods) => _requests.Writer.TryWrite(pods);
+
+    /// <summary>The loop judges a slice of the connections that wait, if any do. While more do, <see cref="Judgements"/> has an item.</summary>
+    public void Judge(Func<Flow, bool> forbids)
+    {
+        if (_judgements.Reader.TryPeek(out var judgement) && judgement.Proceed(forbids, FlowsPerSlice))
+            _judgements.Reader.TryRead(out _);
+    }
+
+    /// <summary>Runs until cancelled.</summary>
+    public async Task RunAsync(CancellationToken cancellation)
+    {
+        if (!_enabled)
+        {
+            await AttemptAsync(_ => Task.FromResult(new FlowChanges(0, _table.Clear())), cancellation).ConfigureAwait(false);
+            await Task.Delay(Timeout.Infinite, cancellation).ConfigureAwait(false);
+        }
+
+        IReadOnlySet<InetAddress> pods = new HashSet<InetAddress>();
+        var isSettling = false;
+        while (true)
+        {
+            isSettling = await RequestedAsync(isSettling ? Settling : Timeout.InfiniteTimeSpan, cancellation).ConfigureAwait(false);
+            while (_requests.Reader.TryRead(out var latest))
+                pods = latest;
+            await AttemptAsync(token => LookAsync(pods, token), cancellation).ConfigureAwait(false);
+
+            // A storm of requests shall not keep the kernel listing: at most a third of the time.
+            await Task.Delay(2 * _looks.Duration, cancellation).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Closes the sockets; marks stay, and what they forbid stays forbidden.</summary>
+    public void Dispose() => _table.Dispose();
+
+    // False when the time was up first.
+    private async Task<bool> RequestedAsync(TimeSpan patience, CancellationToken cancellation)
+    {
+        using var wake = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var request = _requests.Reader.WaitToReadAsync(wake.Token).AsTask();
+        var first = await Task.WhenAny(request, Task.Delay(patience, wake.Token)).ConfigureAwait(false);
+        await wake.CancelAsync().ConfigureAwait(false);
+        cancellation.ThrowIfCancellationRequested();
+        return first == request;
+    }
+
+    private async Task AttemptAsync(Func<CancellationToken, Task<FlowChanges>> look, CancellationToken cancellation)
+    {
+        var clock = Stopwatch.StartNew();
+        try
+        {
+            var changes = await Task.Run(() => look(cancellation), cancellation).ConfigureAwait(false);
+            if (changes != default)
+                Log.FlowsChanged(_log, changes.Revoked, changes.Restored, clock.ElapsedMilliseconds);
+            _looks = _looks with { Looks = _looks.Looks + 1, Duration = clock.Elapsed, Revoked = _looks.Revoked + changes.Revoked, Restored = _looks.Restored + changes.Restored, Failure = null };
+        }
+        catch (Exception e) when (e is NetlinkException or NetlinkFormatException)
+        {
+            // The next change, or the next resync, tries again.
+            _looks = _looks with { Looks = _looks.Looks + 1, Duration = clock.Elapsed, Failure = e.Message };
+        }
+    }
+
+    private async Task<FlowChanges> LookAsync(IReadOnlySet<InetAddress> pods, CancellationToken cancellation)
+    {
+        var survey = _table.Survey(pods);
+        _looks = _looks with { Connections = survey.Connections };
+        if (survey.Connections == 0)
+            return default;
+        var judgement = new FlowJudgement(survey);
+        await _judgements.Writer.WriteAsync(judgement, cancellation).ConfigureAwait(false);
+        await judgement.Completion.WaitAsync(cancellation).ConfigureAwait(false);
+        return _table.Apply(survey);
+    }
+}
+
+/// <summary>Connections on their way through the loop.</summary>
+/// <param name="survey">Where the verdicts go.</param>
+public sealed class FlowJudgement(FlowSurvey survey)
+{
+    private readonly TaskCompletionSource _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly List<Flow> _flows = [.. survey.Flows.Keys];
+    private int _judged;
+
+    /// <summary>Ends when all are judged.</summary>
+    public Task Completion => _completion.Task;
+
+    /// <summary>Judges the next ones.</summary>
+    /// <returns>Whether that were the last.</returns>
+    public bool Proceed(Func<Flow, bool> forbids, int count)
+    {
+        for (var end = Math.Min(_judged + count, _flows.Count); _judged < end; _judged++)
+            survey.Flows[_flows[_judged]] = forbids(_flows[_judged]);
+        return _judged == _flows.Count && _completion.TrySetResult();
+    }
+}
