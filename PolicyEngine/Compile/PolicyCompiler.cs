@@ -80,7 +80,8 @@ internal sealed class RuleCompiler(string @namespace, Direction direction, Polic
     /// <param name="Family">Family of the addresses; null: every address.</param>
     /// <param name="Match">What it looks at, made (and its set with it) only where it is needed; null for every address.</param>
     /// <param name="Ports">Where its port names are looked up; null when what it stands for has none.</param>
-    private readonly record struct PeerAlternative(Family? Family, Func<Match>? Match, Func<Family, EquatableArray<PortName>, SetSource>? Ports);
+    /// <param name="Unless">Addresses among these that it does not mean; null for none.</param>
+    private readonly record struct PeerAlternative(Family? Family, Func<Match>? Match, Func<Family, EquatableArray<PortName>, SetSource>? Ports, Func<Match>? Unless = null);
 
     private IEnumerable<PeerAlternative> Peers()
     {
@@ -103,16 +104,19 @@ internal sealed class RuleCompiler(string @namespace, Direction direction, Polic
     private PeerAlternative Selected(Family family, EquatableArray<Selector> selectors) =>
         new(family, () => InSet(family, SetSources.Peers(family, selectors)), (_, ports) => SetSources.PeerPorts(family, selectors, null, ports));
 
-    // The second: a node's address is also the one of its tunnel, which its processes use towards other nodes' pods.
+    // The second: a node's address is also the one of its tunnel, which its processes use towards other nodes' pods. So where a node is excepted (and nowhere let back in), neither means its tunnel.
     private IEnumerable<PeerAlternative> Blocks(Family family, EquatableArray<AddressRange> ranges)
     {
         SetSource Ports(Family _, EquatableArray<PortName> ports) => SetSources.PeerPorts(family, [Selector.Everything], ranges, ports);
+        var excepted = AddressRange.Union(rule.Peers.OfType<Peer.IPBlock>().SelectMany(block => block.Except).Where(prefix => prefix.Family == family)
+            .SelectMany(prefix => AddressRange.Of(prefix).Except(ranges))).ToEquatableArray();
+        Func<Match>? unless = excepted.Count == 0 ? null : () => InSet(family, SetSources.Tunnels(family, excepted)) with { Negated = true };
         if (ranges.Count == 1 && ranges[0].AsPrefix() is { } prefix)
-            yield return new(family, () => new Match.AddressInPrefix(_peerSide, prefix), Ports);
+            yield return new(family, () => new Match.AddressInPrefix(_peerSide, prefix), Ports, unless);
         else
-            yield return new(family, () => InSet(family, SetSources.Addresses(family, ranges)), Ports);
+            yield return new(family, () => InSet(family, SetSources.Addresses(family, ranges)), Ports, unless);
         if (ranges is not [{ } whole] || whole.AsPrefix() is not { PrefixLength: 0 })
-            yield return new(family, () => InSet(family, SetSources.Tunnels(family, ranges)), null);
+            yield return new(family, () => InSet(family, SetSources.Tunnels(family, ranges)), null, unless);
     }
 
     private IEnumerable<EquatableArray<Match>> Rules(PeerAlternative peer)
@@ -133,7 +137,7 @@ internal sealed class RuleCompiler(string @namespace, Direction direction, Polic
         return byNumber.Concat(byName);
     }
 
-    private static IEnumerable<Match> PeerMatch(PeerAlternative peer) => peer.Match is { } match ? [match()] : [];
+    private static IEnumerable<Match> PeerMatch(PeerAlternative peer) => ((Func<Match>?[])[peer.Match, peer.Unless]).OfType<Func<Match>>().Select(match => match());
 
     private Match NumericMatch(EquatableArray<PortMatch.Numeric> ports) => ports.Count == 1
         ? new Match.DestinationPort(ports[0].Protocol, ports[0].First, ports[0].Last)

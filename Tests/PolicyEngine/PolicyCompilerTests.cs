@@ -109,10 +109,17 @@ public partial class PolicyCompilerTests
     public void Blocks_of_a_rule_are_one_set_per_family_with_what_is_excepted_cut_out()
     {
         var compiled = AssertIngress([Block("10.0.0.0/8", "10.1.0.0/16"), Block("fd00::/16", "fd00::/17")], [new PortMatch.Any()],
-            ["ip saddr @cidr-#-v4 accept", "ip saddr @node-#-v4 accept", "ip6 saddr fd00:8000::/17 accept", "ip6 saddr @node-#-v6 accept"]);
+            [
+                "ip saddr @cidr-#-v4 ip saddr != @node-#-v4 accept", "ip saddr @node-#-v4 ip saddr != @node-#-v4 accept",
+                "ip6 saddr fd00:8000::/17 ip6 saddr != @node-#-v6 accept", "ip6 saddr @node-#-v6 ip6 saddr != @node-#-v6 accept",
+            ]);
         var set = compiled.Sources.OfType<SetSource.Fixed>().Single();
         Assert.That(set.Elements.Select(element => NftText.Print(set.Set, element)), Is.EqualTo(["10.0.0.0/16", "10.2.0.0-10.255.255.255"]));
     }
+
+    [Test]
+    public void What_another_block_lets_back_in_is_not_excepted() =>
+        AssertIngress([Block("10.0.0.0/8", "10.1.0.0/16"), Block("10.1.0.0/16")], [new PortMatch.Any()], ["ip saddr 10.0.0.0/8 accept", "ip saddr @node-#-v4 accept"]);
 
     [Test]
     public void Block_whose_exceptions_leave_nothing_has_no_rule() =>
