@@ -46,7 +46,7 @@ internal sealed class ScenarioCluster : IDisposable
     {
         foreach (var node in scenario.Objects.Nodes)
         {
-            foreach (var address in ClusterObjects.Addresses(node))
+            foreach (var address in ClusterObjects.Addresses(node).Concat(ClusterObjects.TunnelAddresses(node)))
                 _places.Add(address, Node(node.Name()).Net.Netns);
             foreach (var cidr in node.Spec.PodCIDRs)
                 _cluster.Switch.Run($"ip route add {cidr} via {ClusterObjects.Addresses(node).First(address => address.AddressFamily == IPNetwork.Parse(cidr).BaseAddress.AddressFamily)} dev {TestCluster.Bridge}");

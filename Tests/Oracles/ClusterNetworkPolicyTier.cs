@@ -81,7 +81,7 @@ public sealed class ClusterNetworkPolicyTier(ClusterObjects cluster, string tier
 
         // "Networks defines a way to select peers via CIDR blocks. ... note that cluster-internal traffic will be checked against the rule as well."
         if (egress.Networks is { } networks)
-            return networks.Any(network => Prefix.Contains(network, end.OtherAddress));
+            return cluster.BehindTunnel(end.OtherAddress).Prepend(end.OtherAddress).Any(address => networks.Any(network => Prefix.Contains(network, address)));
 
         // "It selects the nodeIPs as the peer type by matching on the IPs present in the node.Status.Addresses field of the node. ... if present but empty, it selects all Nodes."
         // A node's address on the tunnel is as much its own.

@@ -71,8 +71,12 @@ public sealed class ClusterObjects(
     public bool IsOwnNode(V1Pod pod, IPAddress address) =>
         nodes.FirstOrDefault(node => node.Name() == pod.Spec.NodeName) is { } node && (Addresses(node).Contains(address) || TunnelAddresses(node).Contains(address));
 
-    /// <summary>The node whose tunnel has the address, or null.</summary>
-    public V1Node? TunnelAt(IPAddress address) => nodes.FirstOrDefault(node => TunnelAddresses(node).Contains(address));
+    /// <summary>
+    /// Where <paramref name="address"/> is a node's on the tunnel: the node's other addresses of that family. What a node's processes send to other nodes' pods comes
+    /// from the tunnel's address; that is how we carry it, and nothing an author of policies knows of, so what is said of the node's addresses holds for it.
+    /// </summary>
+    public IEnumerable<IPAddress> BehindTunnel(IPAddress address) => nodes.Where(node => TunnelAddresses(node).Contains(address))
+        .SelectMany(AllAddresses).Where(other => other.AddressFamily == address.AddressFamily);
 
     /// <summary>status.podIPs, or those of the node for a host-network pod.</summary>
     public static IEnumerable<IPAddress> Addresses(V1Pod pod) => (pod.Status?.PodIPs ?? []).Select(item => IPAddress.Parse(item.Ip));

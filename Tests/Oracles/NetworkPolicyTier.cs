@@ -60,13 +60,10 @@ public sealed class NetworkPolicyTier(ClusterObjects cluster)
 
     // "from ... Items in this list are combined using a logical OR operation. If this field is empty or missing, this rule matches all sources."
     private bool MatchesPeers(V1NetworkPolicy policy, IList<V1NetworkPolicyPeer>? peers, FlowEnd end) =>
-        peers is not { Count: > 0 } || peers.Any(peer => MatchesPeer(policy, peer, end));
+        peers is not { Count: > 0 } || peers.Any(peer => peer.IpBlock is null && MatchesSelectors(policy, peer, end)) || MatchesBlocks(peers, end.OtherAddress);
 
-    private bool MatchesPeer(V1NetworkPolicy policy, V1NetworkPolicyPeer peer, FlowEnd end)
+    private bool MatchesSelectors(V1NetworkPolicy policy, V1NetworkPolicyPeer peer, FlowEnd end)
     {
-        // "ipBlock defines policy on a particular IPBlock. If this field is set then neither of the other fields can be."
-        if (peer.IpBlock is { } block)
-            return MatchesBlock(block, end);
         if (end.OtherPod is not { } pod)
             return false;
 
@@ -80,12 +77,16 @@ public sealed class NetworkPolicyTier(ClusterObjects cluster)
         return inNamespace && (peer.PodSelector is null || Matches(peer.PodSelector, pod.Labels()));
     }
 
-    // What a process of another node sends to a pod comes from that node's address on the tunnel; that is how we carry it, and nothing an author of policies knows of. So there a
-    // block means the node by any of its addresses, and what it excepts is excepted by any of them.
-    private bool MatchesBlock(V1IPBlock block, FlowEnd end)
+    // "ipBlock defines policy on a particular IPBlock. If this field is set then neither of the other fields can be." A node's address on the tunnel is in when it
+    // or another address of the node is, and out when one of these is excepted, and not let back in by another block.
+    private bool MatchesBlocks(IList<V1NetworkPolicyPeer> peers, IPAddress address)
     {
-        IPAddress[] addresses = end.Direction == "Ingress" && cluster.TunnelAt(end.OtherAddress) is { } node ? [end.OtherAddress, .. ClusterObjects.Addresses(node)] : [end.OtherAddress];
-        return addresses.Any(address => Prefix.Contains(block.Cidr, address)) && !addresses.Any(address => (block.Except ?? []).Any(except => Prefix.Contains(except, address)));
+        var blocks = peers.Select(peer => peer.IpBlock).OfType<V1IPBlock>().ToList();
+        var others = cluster.BehindTunnel(address).ToList();
+        return others.Prepend(address).Any(Contained)
+            && !others.Any(other => !Contained(other) && blocks.SelectMany(block => block.Except ?? []).Any(except => Prefix.Contains(except, other)));
+
+        bool Contained(IPAddress one) => blocks.Any(block => Prefix.Contains(block.Cidr, one) && !(block.Except ?? []).Any(except => Prefix.Contains(except, one)));
     }
 
     private static bool Matches(V1LabelSelector? selector, IDictionary<string, string>? labels) => LabelRequirement.Of(selector).All(requirement => requirement.Holds(labels));

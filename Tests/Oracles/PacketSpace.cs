@@ -16,7 +16,7 @@ public sealed class PacketSpace
     {
         // Somebody outside of everything named, in each family.
         var addresses = new SortedSet<InetAddress> { InetAddress.Parse("198.51.100.1"), InetAddress.Parse("2001:db8:5::1") };
-        foreach (var address in cluster.Pods.SelectMany(ClusterObjects.Addresses).Concat(cluster.Nodes.SelectMany(ClusterObjects.AllAddresses)))
+        foreach (var address in cluster.Pods.SelectMany(ClusterObjects.Addresses).Concat(cluster.Nodes.SelectMany(ClusterObjects.AllAddresses)).Concat(cluster.Nodes.SelectMany(ClusterObjects.TunnelAddresses)))
             addresses.Add(InetAddress.FromBytes(address.GetAddressBytes()));
         var ports = new SortedSet<int> { 9 };
         foreach (var (peers, rulePorts) in cluster.Policies.SelectMany(Rules))

@@ -6,30 +6,6 @@ namespace Overlay.Tests.Oracles;
 /// <summary>The oracle against what a reader of the two API texts expects, by hand, point by point: it is what everything else is held to.</summary>
 public class PolicyOracleTests
 {
-    private const string World = """
-        {apiVersion: v1, kind: Node, metadata: {name: worker-1, labels: {zone: a}}, spec: {podCIDRs: [10.42.1.0/24, "fd00:42:1::/64"]},
-         status: {addresses: [{type: Hostname, address: worker-1}, {type: InternalIP, address: 192.0.2.11}, {type: InternalIP, address: "2001:db8::11"}]}}
-        ---
-        {apiVersion: v1, kind: Node, metadata: {name: worker-2, labels: {zone: b}}, spec: {podCIDRs: [10.42.2.0/24, "fd00:42:2::/64"]},
-         status: {addresses: [{type: InternalIP, address: 192.0.2.12}, {type: InternalIP, address: "2001:db8::12"}, {type: ExternalIP, address: 203.0.113.12}]}}
-        ---
-        {apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {team: sales}}}
-        ---
-        {apiVersion: v1, kind: Namespace, metadata: {name: ops, labels: {team: platform}}}
-        ---
-        {apiVersion: v1, kind: Pod, metadata: {namespace: shop, name: web, labels: {app: web}}, status: {podIPs: [{ip: 10.42.1.10}, {ip: "fd00:42:1::10"}]},
-         spec: {nodeName: worker-1, containers: [{name: main, ports: [{name: http, containerPort: 8080}, {name: dns, containerPort: 53, protocol: UDP}, {name: http, containerPort: 443, protocol: UDP}]}]}}
-        ---
-        {apiVersion: v1, kind: Pod, metadata: {namespace: shop, name: api, labels: {app: api}}, status: {podIPs: [{ip: 10.42.2.10}, {ip: "fd00:42:2::10"}]},
-         spec: {nodeName: worker-2, containers: [{name: main, ports: [{name: http, containerPort: 9090}]}]}}
-        ---
-        {apiVersion: v1, kind: Pod, metadata: {namespace: ops, name: monitor, labels: {app: monitor}}, status: {podIPs: [{ip: 10.42.2.20}, {ip: "fd00:42:2::20"}]}, spec: {nodeName: worker-2}}
-        ---
-        {apiVersion: v1, kind: Pod, metadata: {namespace: ops, name: agent, labels: {app: agent}}, status: {podIPs: [{ip: 192.0.2.12}, {ip: "2001:db8::12"}]}, spec: {nodeName: worker-2, hostNetwork: true}}
-        ---
-        {apiVersion: v1, kind: Pod, metadata: {namespace: ghost, name: stray, labels: {app: stray}}, status: {podIPs: [{ip: 10.42.1.30}, {ip: "fd00:42:1::30"}]}, spec: {nodeName: worker-1}}
-        """;
-
     private const string Everybody = "subject: {namespaces: {}}";
     private const string Shop = "subject: {namespaces: {matchLabels: {kubernetes.io/metadata.name: shop}}}";
     private const string Web = "subject: {pods: {namespaceSelector: {}, podSelector: {matchLabels: {app: web}}}}";
@@ -100,10 +76,12 @@ public class PolicyOracleTests
             ["shop/web -> node:worker-1 tcp 22 deny", "shop/web -> node:worker-2 tcp 22 deny", "shop/web -> 203.0.113.9 tcp 22 allow"]),
         ("ipBlock: another node's process comes from the tunnel", ["shop/np: {podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 192.0.2.12/32}}, {ipBlock: {cidr: \"2001:db8::12/128\"}}]}]}"],
             ["10.42.2.0 -> shop/web tcp 80 allow", "fd00:42:2:: -> shop/web tcp 80 allow", "node:worker-2 -> shop/web tcp 80 allow", "ops/monitor -> shop/web tcp 80 deny"]),
+        ("networks: a node by its address, on the tunnel, too", [$"a: {{tier: Admin, priority: 1, {Shop}, egress: [{{action: Deny, to: [{{networks: [192.0.2.0/24]}}]}}]}}"],
+            ["shop/web -> 10.42.2.0 tcp 22 deny", "shop/web -> fd00:42:2:: tcp 22 allow", "shop/web -> shop/api tcp 22 allow"]),
         ("ipBlock: and an exception means it, too", ["shop/np: {podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 0.0.0.0/0, except: [192.0.2.12/32]}}]}]}"],
             ["10.42.2.0 -> shop/web tcp 80 deny", "192.0.2.12 -> shop/web tcp 80 deny", "10.42.1.0 -> shop/api tcp 80 allow"]),
-        ("ipBlock of egress: as written", ["shop/np: {podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 192.0.2.12/32}}]}]}"],
-            ["shop/web -> 192.0.2.12 tcp 80 allow", "shop/web -> 10.42.2.0 tcp 80 deny"]),
+        ("ipBlock of egress: the same", ["shop/np: {podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 192.0.2.12/32}}]}]}"],
+            ["shop/web -> 192.0.2.12 tcp 80 allow", "shop/web -> 10.42.2.0 tcp 80 allow", "shop/web -> fd00:42:2:: tcp 80 deny"]),
     ];
 
     private static readonly (string Title, string[] Policies, string[] Flows)[] Ports =
@@ -182,7 +160,7 @@ public class PolicyOracleTests
 
     private static ClusterObjects Cluster(string[] policies)
     {
-        var world = ClusterObjects.Parse(World);
+        var world = ClusterObjects.Parse(SmallWorld.Yaml);
         var specs = policies.Select(policy => policy.Split(": ", 2)).ToList();
         return new(
             world.Nodes,

@@ -6,7 +6,7 @@ namespace Overlay.Tests.PolicyEngine;
 
 /// <summary>
 /// The ruleset depends on the present state of the cluster only, not on the path taken to it; so it is always a valid test to move from any state to any other
-/// (the idea is Felix's, calc/states_for_test.go). Each history runs as it is and expanded in five ways, with differences taken at three rhythms.
+/// (the idea is Felix's, calc/states_for_test.go). Each history runs as it is and expanded in eight ways, with differences taken at three rhythms.
 /// </summary>
 public class PathIndependenceTests
 {
@@ -23,6 +23,8 @@ public class PathIndependenceTests
     [TestCase("empty state in between")]
     [TestCase("states split")]
     [TestCase("states squashed")]
+    [TestCase("namespaces and nodes last")]
+    [TestCase("namespaces and nodes gone and back")]
     [TestCase("there and back")]
     public void Any_history_ends_in_the_ruleset_of_its_last_state(string expansion) =>
         Gen.Select(Clusters.Options, Clusters.Snapshots.Array[1, 4], Gen.Enum<Rhythm>()).Sample(
@@ -35,6 +37,8 @@ public class PathIndependenceTests
         "empty state in between" => states.SelectMany(state => (Snapshot[])[state, Snapshot.Empty]).Append(states[^1]),
         "states split" => states.SelectMany((state, i) => Split(i == 0 ? Snapshot.Empty : states[i - 1], state)),
         "states squashed" => [states[^1]],
+        "namespaces and nodes last" => states.SelectMany((state, i) => (Snapshot[])[state with { Namespaces = (i == 0 ? Snapshot.Empty : states[i - 1]).Namespaces, Nodes = (i == 0 ? Snapshot.Empty : states[i - 1]).Nodes }, state]),
+        "namespaces and nodes gone and back" => states.SelectMany(state => (Snapshot[])[state, state with { Namespaces = Snapshot.Empty.Namespaces }, state with { Nodes = Snapshot.Empty.Nodes }, state]),
         "there and back" => states.Concat(states.Reverse()),
         _ => states,
     };

@@ -5,9 +5,10 @@ using Overlay.Tests.Oracles;
 namespace Overlay.Tests.Properties;
 
 /// <summary>Random clusters: small enough to read when shrunk, and made of few words so that selectors, names and prefixes meet often.</summary>
-public static class ClusterGen
+public static partial class ClusterGen
 {
-    private static readonly string[] Spaces = ["alpha", "beta", "gamma"];
+    // The last has no Namespace object.
+    private static readonly string[] Spaces = ["alpha", "beta", "gamma", "ghost"];
     private static readonly string[] Nodes = ["node-1", "node-2", "node-3"];
     private static readonly string[] Protocols = ["TCP", "UDP", "SCTP"];
     private static readonly string[] PortNames = ["web", "dns"];
@@ -16,20 +17,23 @@ public static class ClusterGen
     // Prefixes that cut through pods' addresses (10.42.N.1M, fd00:42:N::1M), and around them.
     private static readonly string[] Cidrs =
     [
-        "0.0.0.0/0", "10.42.0.0/16", "10.42.1.0/24", "10.42.2.0/28", "10.42.1.8/29", "10.42.1.11/32", "10.42.1.10/31", "10.42.1.13/32", "192.0.2.0/24", "203.0.113.0/24", "203.0.113.128/25", "0.0.0.0/1",
-        "::/0", "fd00:42::/32", "fd00:42:1::/64", "fd00:42:2::/124", "fd00:42:1::10/125", "fd00:42:1::11/128", "fd00:42:1::13/128", "2001:db8::/64", "2001:db8:ffff::/48", "8000::/1",
+        "0.0.0.0/0", "10.42.0.0/16", "10.42.1.0/24", "10.42.2.0/28", "10.42.1.8/29", "10.42.1.11/32", "10.42.1.10/31", "10.42.1.13/32", "10.42.2.0/32", "192.0.2.0/24", "192.0.2.2/32", "203.0.113.0/24", "203.0.113.128/25", "0.0.0.0/1",
+        "::/0", "fd00:42::/32", "fd00:42:1::/64", "fd00:42:2::/124", "fd00:42:1::10/125", "fd00:42:1::11/128", "fd00:42:1::13/128", "fd00:42:3::/128", "2001:db8::/64", "2001:db8::3/128", "2001:db8:ffff::/48", "8000::/1",
     ];
 
-    /// <summary>A cluster of three nodes.</summary>
+    /// <summary>A cluster of three nodes; every other one has policies of all tiers, the others NetworkPolicies alone.</summary>
     public static Gen<ClusterObjects> Cluster { get; } = Gen.Select(
-        Gen.Select(Labels("env"), Labels("env"), Labels("env")).Select(labels => new[] { labels.Item1, labels.Item2, labels.Item3 }),
+        Labels("env").Array[3],
+        Labels("zone").Array[3],
         Pod.Array[1, 8],
-        Policy.Array[0, 4],
-        (namespaces, pods, policies) => new ClusterObjects(
-            [.. Nodes.Select((name, index) => Node(name, index + 1))],
+        Policy.Array[0, 3],
+        Gen.OneOf(ClusterPolicy.Array[0, 0], ClusterPolicy.Array[1, 4]),
+        (namespaces, nodes, pods, policies, clusterPolicies) => new ClusterObjects(
+            [.. Nodes.Zip(nodes, (name, labels) => Node(name, name[^1] - '0', labels))],
             [.. Spaces.Zip(namespaces, Namespace)],
             [.. pods.Select((make, index) => make(index))],
-            [.. policies.Select((make, index) => make(index))]));
+            [.. policies.Select((make, index) => make(index))],
+            [.. clusterPolicies.Select((make, index) => make(index))]));
 
     private static Gen<Dictionary<string, string>> Labels(params string[] keys) =>
         Gen.OneOf<string?>("", "a", "b", null, null).Array[keys.Length].Select(values =>
@@ -132,13 +136,23 @@ public static class ClusterGen
             yield return hostNetwork ? $"2001:db8::{node}" : $"fd00:42:{node}::{10 + index}";
     }
 
-    private static V1Node Node(string name, int index) => new()
+    private static V1Node Node(string name, int index, Dictionary<string, string> labels) => new()
     {
         ApiVersion = "v1",
         Kind = "Node",
-        Metadata = new() { Name = name },
+        Metadata = new() { Name = name, Labels = labels },
         Spec = new() { PodCIDRs = [$"10.42.{index}.0/24", $"fd00:42:{index}::/64"] },
-        Status = new() { Addresses = [new() { Type = "InternalIP", Address = $"192.0.2.{index}" }, new() { Type = "InternalIP", Address = $"2001:db8::{index}" }] },
+        Status = new()
+        {
+            Addresses =
+            [
+                new() { Type = "Hostname", Address = name },
+                new() { Type = "InternalIP", Address = $"192.0.2.{index}" },
+                new() { Type = "InternalIP", Address = $"2001:db8::{index}" },
+                new() { Type = "ExternalIP", Address = $"203.0.113.{index}" },
+                new() { Type = "ExternalIP", Address = $"2001:db8:ffff::{index}" },
+            ],
+        },
     };
 
     private static V1Namespace Namespace(string name, Dictionary<string, string> labels) =>

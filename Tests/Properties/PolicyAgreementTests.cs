@@ -21,7 +21,21 @@ public class PolicyAgreementTests
                 throw new AssertionException(disagreement);
         },
         iter: Iterations,
-        print: sample => $"packets of seed {sample.Item2} in\n{sample.Item1.ToYaml()}");
+        print: sample => $"packets of seed {sample.Item2}: {Counterexample.Write(sample.Item1, sample.Item2, isolateByDefault)}\n{sample.Item1.ToYaml()}");
+
+    // Every class of packets of fewer clusters.
+    [TestCase(false)]
+    [TestCase(true)]
+    public void Ruleset_and_oracle_agree_on_every_class_of_packets_of_random_clusters(bool isolateByDefault) => ClusterGen.Cluster.Sample(
+        cluster =>
+        {
+            var compiled = CompiledCluster.Compile(cluster.ToYaml(), cluster, new() { IsolateByDefault = isolateByDefault });
+            var disagreement = new Agreement(cluster, compiled, isolateByDefault).Disagreements(new PacketSpace(cluster).All()).FirstOrDefault();
+            if (disagreement is not null)
+                throw new AssertionException(disagreement);
+        },
+        iter: Math.Max(1, Iterations / 20),
+        print: cluster => $"{Counterexample.Write(cluster, seed: null, isolateByDefault)}\n{cluster.ToYaml()}");
 
     [TestCaseSource(typeof(Scenario), nameof(Scenario.Names))]
     public void Ruleset_and_oracle_agree_on_every_class_of_packets(string scenario)
