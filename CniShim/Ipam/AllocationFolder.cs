@@ -126,7 +126,7 @@ internal sealed class AllocationFolder
     // open, read, close: the base library's way asks for locks and types as well, and there is a file for every pod of the node
     private static string? ReadText(string file)
     {
-        using SafeFileHandle handle = Libc.open(file, Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
+        using SafeFileHandle handle = Libc.open(file, Libc.O_RDONLY | Libc.O_NONBLOCK | Libc.O_CLOEXEC, 0);
         if (handle.IsInvalid)
             return Marshal.GetLastPInvokeError() == Libc.ENOENT ? null : throw Libc.Failure("open", file);
         Span<byte> buffer = stackalloc byte[1024];

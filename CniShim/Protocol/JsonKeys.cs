@@ -6,6 +6,7 @@ namespace Overlay.CniShim.Protocol;
 internal static class JsonKeys
 {
     /// <summary>The value of <paramref name="key"/>; null when absent, or when this is no object.</summary>
+    /// <exception cref="JsonException">A key is not Unicode.</exception>
     public static JsonElement? Find(this JsonElement element, string key)
     {
         JsonElement? found = null;
@@ -13,7 +14,7 @@ internal static class JsonKeys
         {
             foreach (var property in element.EnumerateObject())
             {
-                if (property.Name.Equals(key, StringComparison.OrdinalIgnoreCase))
+                if (NameOf(property).Equals(key, StringComparison.OrdinalIgnoreCase))
                     found = property.Value;
             }
         }
@@ -48,7 +49,22 @@ internal static class JsonKeys
     };
 
     private static string AsText(this JsonElement element, string what) =>
-        element.ValueKind == JsonValueKind.String ? element.GetString()! : throw Wrong(what, "a string", element);
+        element.ValueKind == JsonValueKind.String ? Decoded(() => element.GetString()!) : throw Wrong(what, "a string", element);
+
+    private static string NameOf(JsonProperty property) => Decoded(() => property.Name);
+
+    // Bytes that are no UTF-8 and halves of surrogate pairs are only found now, and by an exception that is not JSON's.
+    private static string Decoded(Func<string> read)
+    {
+        try
+        {
+            return read();
+        }
+        catch (InvalidOperationException error)
+        {
+            throw new JsonException($"a text is not Unicode: {error.Message}", error);
+        }
+    }
 
     private static JsonException Wrong(string key, string wanted, JsonElement found) => new($"\"{key}\" has to be {wanted}, not {found.ValueKind}");
 }

@@ -11,11 +11,12 @@ public sealed record YamlDocument(int Line, YamlNode? Root, string? Error);
 
 /// <summary>
 /// Reads YAML, and JSON as part of it, into <see cref="YamlNode"/>s over YamlDotNet's parser: no reflection, lines kept, nesting bounded.
-/// Aliases share the node they name, so nothing grows by them.
+/// Aliases share the node they name; what all of them stand for, were it written out, is bounded too, since whoever walks the nodes meets it again and again.
 /// </summary>
 public static class YamlText
 {
     private const int MaxDepth = 64;
+    private const int MaxAliased = 100_000;
 
     /// <summary>All documents that hold something. A line <c>---</c> always begins a new document, so a broken one does not hide the next.</summary>
     public static IReadOnlyList<YamlDocument> Read(string text)
@@ -74,9 +75,10 @@ public static class YamlText
         {
             Broken(e.Start, e.Message);
         }
-        catch (InvalidOperationException)
+        catch (Exception e) when (e is InvalidOperationException or ArgumentException)
         {
-            // YamlDotNet's scanner throws it, instead of its own, for some plain scalars that cannot go on (18.1.0, Scanner.ScanPlainScalar).
+            // YamlDotNet throws these, instead of its own, for some plain scalars that cannot go on (Scanner.ScanPlainScalar) and for tags that are no
+            // URIs (TagName) (18.1.0).
             Broken(parser.Current?.End ?? Mark.Empty, "a value is cut off or continued wrongly after this line");
         }
 
@@ -102,16 +104,21 @@ public static class YamlText
 
     private sealed class Tree(Parser parser, int offset)
     {
-        private readonly Dictionary<AnchorName, YamlNode> _anchors = [];
+        private readonly Dictionary<AnchorName, (YamlNode Node, long Size)> _anchors = [];
+
+        // Nodes read so far, with those that aliases stand for; and the latter alone.
+        private long _size;
+        private long _aliased;
 
         // The parser stands at the first event of the node; afterwards at its last.
         public YamlNode Read(int depth)
         {
             var mark = parser.Current!.Start;
+            _size++;
             return parser.Current switch
             {
-                Scalar scalar => Anchor(scalar.Anchor, new YamlNode.Scalar(LineOf(mark), scalar.Value, scalar.Style == ScalarStyle.Plain)),
-                AnchorAlias alias => _anchors.GetValueOrDefault(alias.Value) ?? throw Error(mark, $"the alias *{alias.Value} names nothing before it"),
+                Scalar scalar => Anchor(scalar.Anchor, new YamlNode.Scalar(LineOf(mark), scalar.Value, scalar.Style == ScalarStyle.Plain), _size - 1),
+                AnchorAlias alias => Resolve(alias, mark),
                 _ when depth == MaxDepth => throw Error(mark, $"nested deeper than {MaxDepth} levels"),
                 SequenceStart => ReadSequence(mark, depth),
                 MappingStart => ReadMapping(mark, depth),
@@ -121,16 +128,16 @@ public static class YamlText
 
         private YamlNode.Sequence ReadSequence(Mark start, int depth)
         {
-            var anchor = ((NodeEvent)parser.Current!).Anchor;
+            var (anchor, before) = (((NodeEvent)parser.Current!).Anchor, _size - 1);
             var items = new List<YamlNode>();
             while (parser.MoveNext() && parser.Current is not SequenceEnd)
                 items.Add(Read(depth + 1));
-            return Anchor(anchor, new YamlNode.Sequence(LineOf(start), items));
+            return Anchor(anchor, new YamlNode.Sequence(LineOf(start), items), before);
         }
 
         private YamlNode.Mapping ReadMapping(Mark start, int depth)
         {
-            var anchor = ((NodeEvent)parser.Current!).Anchor;
+            var (anchor, before) = (((NodeEvent)parser.Current!).Anchor, _size - 1);
             var entries = new List<KeyValuePair<YamlNode.Scalar, YamlNode>>();
             var keys = new HashSet<string>(StringComparer.Ordinal);
             while (parser.MoveNext() && parser.Current is not MappingEnd)
@@ -144,14 +151,24 @@ public static class YamlText
                 entries.Add(new(key, Read(depth + 1)));
             }
 
-            return Anchor(anchor, new YamlNode.Mapping(LineOf(start), entries));
+            return Anchor(anchor, new YamlNode.Mapping(LineOf(start), entries), before);
         }
 
-        private T Anchor<T>(AnchorName anchor, T node)
+        private YamlNode Resolve(AnchorAlias alias, Mark mark)
+        {
+            if (!_anchors.TryGetValue(alias.Value, out var named))
+                throw Error(mark, $"the alias *{alias.Value} names nothing before it");
+            _size += named.Size - 1;
+            _aliased += named.Size;
+            return _aliased <= MaxAliased ? named.Node : throw Error(mark, $"aliases stand for more than {MaxAliased} values; write them out, in several documents");
+        }
+
+        // before: how much had been read when the node began.
+        private T Anchor<T>(AnchorName anchor, T node, long before)
             where T : YamlNode
         {
             if (!anchor.IsEmpty)
-                _anchors[anchor] = node;
+                _anchors[anchor] = (node, _size - before);
             return node;
         }
 

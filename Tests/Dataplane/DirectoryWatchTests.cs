@@ -49,6 +49,22 @@ public sealed partial class DirectoryWatchTests : IDisposable
     }
 
     [Test]
+    public async Task A_pipe_or_a_device_among_the_manifests_is_reported_and_stops_nothing()
+    {
+        Assert.That(MakePipe(PathOf("pipe.yaml"), 0b110_100_100), Is.Zero);
+        File.CreateSymbolicLink(PathOf("zero.yaml"), "/dev/zero");
+        File.CreateSymbolicLink(PathOf("terminal.json"), "/dev/ptmx");
+        Write("web.yaml", PodOf("web"));
+        await StartAsync();
+        Assert.That(_store.Pods, Has.Count.EqualTo(1));
+        Assert.That(_store.Rejections.Select(rejection => Path.GetFileName(rejection.Source)), Is.EquivalentTo(new[] { "pipe.yaml", "zero.yaml", "terminal.json" }));
+        Directory.CreateDirectory(PathOf(".status/node-1"));
+        Assert.That(MakePipe(PathOf(".status/node-1/shop.web.json"), 0b110_100_100), Is.Zero);
+        Write("more.yaml", NamespaceOf("more"));
+        await UntilAsync(() => Knows("more"));
+    }
+
+    [Test]
     public async Task Files_may_come_change_be_renamed_and_go()
     {
         await StartAsync();
@@ -230,6 +246,9 @@ public sealed partial class DirectoryWatchTests : IDisposable
     }
 
     // File.Move takes no link to a folder, Directory.Move replaces none.
+    [LibraryImport("libc", EntryPoint = "mkfifo", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int MakePipe(string path, uint mode);
+
     [LibraryImport("libc", EntryPoint = "rename", StringMarshalling = StringMarshalling.Utf8)]
     private static partial int Rename(string from, string to);
 

@@ -115,9 +115,9 @@ internal sealed class DirectoryScan(string root)
         try
         {
             if (path.StartsWith(Path.Combine(root, PodStatus.Folder) + Path.DirectorySeparatorChar, StringComparison.Ordinal))
-                _content.SetStatus(path, File.ReadAllBytes(path));
+                _content.SetStatus(path, RegularFile.ReadAllBytes(path));
             else
-                _content.SetManifests(path, File.ReadAllText(path));
+                _content.SetManifests(path, RegularFile.ReadAllText(path));
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {

@@ -18,6 +18,7 @@ namespace Overlay.Dataplane.Datastore.Directory;
 /// </summary>
 public static partial class FromManifest
 {
+    private const int LongestText = 1000;
     private static readonly string[] Kinds = ["Node", "Namespace", "Pod", "NetworkPolicy", "ClusterNetworkPolicy"];
 
     /// <summary>Reads a file's text: any number of documents. Nothing in it throws: it becomes a <see cref="Rejection"/>.</summary>
@@ -36,7 +37,7 @@ public static partial class FromManifest
             }
 
             isBroken = true;
-            reading.Rejections.Add(new(source, document.Line, "", default, "", document.Error!));
+            reading.Rejections.Add(new(source, document.Line, "", default, "", Short(document.Error!)));
         }
 
         return new(reading.Found.ToEquatableArray(), reading.Rejections.ToEquatableArray(), reading.Skipped.Values.ToEquatableArray(), isBroken);
@@ -82,7 +83,7 @@ public static partial class FromManifest
         else if (problems.Count == 0)
             reading.Skip(root.Line, apiVersion.Length == 0 ? kind : $"{apiVersion} {kind}");
         foreach (var problem in problems.Distinct())
-            reading.Rejections.Add(new(reading.Source, problem.Line, kind, name, problem.Field, problem.Reason));
+            reading.Rejections.Add(new(reading.Source, problem.Line, kind, name, Short(problem.Field), Short(problem.Reason)));
     }
 
     // The kind that is meant, or one that is none of ours. What resembles one of ours is a mistake, not another kind.
@@ -110,6 +111,9 @@ public static partial class FromManifest
             root.Reject("apiVersion", $"{(apiVersion.Length == 0 ? "it is missing" : $"there is no {apiVersion} {kind}")}; {expected} is expected.");
         return kind;
     }
+
+    // What somebody wrote is quoted, and may be of any length.
+    private static string Short(string text) => text.Length <= LongestText ? text : $"{text[..LongestText]} … and {text.Length - LongestText} characters more.";
 
     private static string DefaultVersion(string kind) => kind switch
     {
