@@ -211,7 +211,7 @@ public partial class NftablesTableTests
     }
 
     // Objects and elements come in the order in which they were made, or hashed.
-    private static IEnumerable<string> Sorted(string listing) => Elements()
+    internal static IEnumerable<string> Sorted(string listing) => Elements()
         .Replace(listing.Trim().TrimEnd('}'), list => string.Join(", ", list.Groups[1].Value.Split(',').Select(element => element.Trim()).Order(StringComparer.Ordinal)))
         .Replace("table inet overlay {", "", StringComparison.Ordinal).Split("\n\n").Select(item => item.Trim()).Order(StringComparer.Ordinal);
 
