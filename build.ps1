@@ -15,7 +15,7 @@ usage: ./build.ps1 VERB
   build           both programs, native, at artifacts/bin/overlay and artifacts/bin/overlay-cni
   test [FILTER]   every test, or those whose full name contains FILTER (root: also those in network namespaces)
   demo [OPTION]   build, then `overlay demo`: nodes, pods and policies on this machine (root)
-  bench           measurements (none yet)
+  bench NAME      a measurement; policy: what policies on one pod cost the first packet of a flow (root)
   package         packages for distributions (none yet)
   clean           remove everything that was built
   help            this text
@@ -77,7 +77,7 @@ build() {
     done
 }
 
-run_tests() {
+need_for_tests() {
     need gcc gcc
     need /usr/include/stdlib.h libc6-dev
     need nft nftables
@@ -89,6 +89,17 @@ run_tests() {
     install 'the test suite (the product itself needs none of it)'
     find_dotnet
     trap give_back EXIT
+}
+
+run_bench() {
+    [ "${1:-}" = policy ] || fail 'which measurement? There is: policy'
+    [ "$(id -u)" = 0 ] || fail 'bench policy makes network namespaces; run it with sudo'
+    need_for_tests
+    OVERLAY_BENCH=1 dotnet test Tests --filter 'FullyQualifiedName~PolicyBenchmark' --logger 'console;verbosity=normal'
+}
+
+run_tests() {
+    need_for_tests
     results=artifacts/test-results
     rm -rf "$results"
     [ "$(id -u)" = 0 ] || say 'Not root: tests that need network namespaces are skipped, each says so.'
@@ -111,7 +122,7 @@ case $verb in
     build) build ;;
     test) run_tests "$@" ;;
     demo) build; artifacts/bin/overlay demo "$@" ;;
-    bench) fail 'there is nothing to measure yet: Tests/Benchmarks does not exist' ;;
+    bench) run_bench "$@" ;;
     package) fail 'there are no packages yet; `./build.ps1 build` puts both programs in artifacts/bin' ;;
     clean) rm -rf artifacts ./*/bin ./*/obj ;;
     help | -h | --help) usage ;;
