@@ -2,9 +2,7 @@ using System.Diagnostics;
 using Overlay.Dataplane.Kernel;
 using Overlay.Dataplane.Netlink;
 using Overlay.Dataplane.Netlink.Conntrack;
-using Overlay.Dataplane.Netlink.Netfilter;
 using Overlay.PolicyEngine.Model;
-using static Overlay.Dataplane.Netlink.Conntrack.Cta;
 
 namespace Overlay.Tests.Kernel;
 
@@ -75,8 +73,8 @@ public class FlowTableTests
         using var net = NetnsFixture.Create();
         using var socket = net.Open(NetlinkProtocol.NETLINK_NETFILTER);
         var control = new ConntrackTuple(Web, Db, 17, 40000, 69);
-        Create(socket, [control], null);
-        Create(socket, [new(Db, Web, 17, 50000, 40000)], control);
+        Connections.Create(socket, [control]);
+        Connections.Create(socket, [new(Db, Web, 17, 50000, 40000)], control);
         using var table = net.Netns.Run(FlowTable.Open);
         var survey = table.Survey(Pods);
         Assert.That(survey.Flows.Keys, Is.EqualTo(new[] { new Flow(Web, Db, 17, 69) }));
@@ -90,7 +88,7 @@ public class FlowTableTests
     {
         using var net = NetnsFixture.Create();
         using (var socket = net.Open(NetlinkProtocol.NETLINK_NETFILTER))
-            Create(socket, Enumerable.Range(0, 100_000).Select(i => new ConntrackTuple(Db, Web, 6, (ushort)(1000 + i / 1000), (ushort)(1 + i % 1000))), null);
+            Connections.Create(socket, Enumerable.Range(0, 100_000).Select(i => new ConntrackTuple(Db, Web, 6, (ushort)(1000 + i / 1000), (ushort)(1 + i % 1000))));
         using var table = net.Netns.Run(FlowTable.Open);
         table.Survey(Pods);
         var memory = GC.GetAllocatedBytesForCurrentThread();
@@ -124,36 +122,4 @@ public class FlowTableTests
         where line.Length > 0
         let words = line.Split(' ')
         select $"{words.First(word => word.StartsWith("sport=", StringComparison.Ordinal))[6..]} {words.Single(word => word.StartsWith("mark=", StringComparison.Ordinal))[5..]}";
-
-    // IPCTNL_MSG_CT_NEW with what creating takes; conntrack(8) makes one at a time.
-    private static void Create(NetlinkSocket socket, IEnumerable<ConntrackTuple> tuples, ConntrackTuple? master)
-    {
-        const ushort CTA_PROTOINFO = 4, CTA_TIMEOUT = 7, CTA_PROTOINFO_TCP = 1, CTA_PROTOINFO_TCP_STATE = 1;
-        using var writer = new NetlinkWriter();
-        foreach (var batch in tuples.Chunk(256))
-        {
-            writer.Clear();
-            var last = default(NetlinkMark);
-            foreach (var tuple in batch)
-            {
-                last = writer.BeginMessage(Nfnetlink.NFNL_SUBSYS_CTNETLINK << 8, (ushort)(NlmF.NLM_F_REQUEST | NlmF.NLM_F_CREATE | NlmF.NLM_F_EXCL), socket.NextSequence());
-                writer.Nfgenmsg(NfFamily.NFPROTO_IPV4, 0);
-                tuple.Write(writer, CTA_TUPLE_ORIG);
-                new ConntrackTuple(tuple.Destination, tuple.Source, tuple.Protocol, tuple.DestinationPort, tuple.SourcePort).Write(writer, CTA_TUPLE_REPLY);
-                writer.UInt32BigEndian(CTA_TIMEOUT, 600);
-                master?.Write(writer, CTA_TUPLE_MASTER);
-                if (tuple.Protocol == 6)
-                {
-                    var info = writer.BeginNest(CTA_PROTOINFO.Nested());
-                    var tcp = writer.BeginNest(CTA_PROTOINFO_TCP.Nested());
-                    writer.Byte(CTA_PROTOINFO_TCP_STATE, 3);
-                    writer.EndNest(tcp);
-                    writer.EndNest(info);
-                }
-                writer.EndMessage(last);
-            }
-            writer.AddFlags(last, (ushort)NlmF.NLM_F_ACK);
-            socket.Request(writer, "create connections");
-        }
-    }
 }

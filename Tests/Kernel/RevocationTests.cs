@@ -2,6 +2,9 @@ using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using System.Text.RegularExpressions;
+using Overlay.Dataplane.Netlink;
+using Overlay.Dataplane.Netlink.Conntrack;
+using Overlay.PolicyEngine.Model;
 
 namespace Overlay.Tests.Kernel;
 
@@ -132,6 +135,37 @@ public class RevocationTests
         _cluster.Delete("admin.yaml");
         WaitForMarks(_ => 0);
         both[0].GoOn(number, both[0].SendFromServer());
+    }
+
+    // Every connection a flow of its own, which is the worst there is. The times are for people.
+    [Test]
+    public void A_hundred_thousand_connections_do_not_keep_a_runtime_waiting()
+    {
+        const int count = 100_000;
+        var (client, _) = Wire();
+        var node = client.Node;
+        ApplyBase("");
+        _cluster.Apply("policy.yaml", Policy("client", "ingress: [{ from: [{ ipBlock: { cidr: 10.0.0.0/8 } }, { namespaceSelector: {} }], ports: [{ port: 80 }] }]"));
+        using (var socket = node.Net.Open(NetlinkProtocol.NETLINK_NETFILTER))
+        {
+            var (first, pod) = (InetAddress.Parse("10.200.0.0"), InetAddress.Parse(client.IPv4.ToString()));
+            Connections.Create(socket, Enumerable.Range(0, count).Select(i => new ConntrackTuple(first with { Value = first.Value + (uint)i }, pod, 6, 40000, 80)));
+        }
+
+        _cluster.Apply("policy.yaml", Policy("client", "ingress: [{ from: [{ ipBlock: { cidr: 10.200.0.0/16 } }, { namespaceSelector: {} }], ports: [{ port: 80 }] }]"));
+        var (clock, asked, slowest) = (Stopwatch.StartNew(), 0, TimeSpan.Zero);
+        for (; !node.Log.Contains("connections cut", StringComparison.Ordinal); asked++)
+        {
+            var start = clock.Elapsed;
+            Assert.That(node.Ask("STATUS"), Is.Not.Null);
+            slowest = slowest > clock.Elapsed - start ? slowest : clock.Elapsed - start;
+            Assert.That(clock.Elapsed, Is.LessThan(TimeSpan.FromSeconds(60)), node.Log);
+        }
+
+        TestContext.Out.WriteLine($"{asked} questions in {clock.ElapsedMilliseconds} ms, the slowest answered in {slowest.TotalMilliseconds:0.0} ms; {File.ReadLines($"/proc/{node.AgentId}/status").Single(line => line.StartsWith("VmRSS", StringComparison.Ordinal))}");
+        TestContext.Out.WriteLine(node.Log.Split('\n').Last(line => line.Contains("connections cut", StringComparison.Ordinal)));
+        Assert.That(node.Log, Does.Contain($"{count - 65536} connections cut"));
+        Assert.That(Marked(node), Is.EqualTo(count - 65536));
     }
 
     private static string Admin(string rule) => $$"""
