@@ -5,6 +5,7 @@ using Overlay.Dataplane.Cni;
 using Overlay.Dataplane.Datastore.Directory;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Kernel;
+using Overlay.Dataplane.Metrics;
 using Overlay.Dataplane.Netlink;
 using Overlay.Dataplane.Reconcile;
 using Overlay.Dataplane.Store;
@@ -25,6 +26,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
     private readonly Channel<CniCall> _calls = Channel.CreateBounded<CniCall>(new BoundedChannelOptions(1024) { SingleReader = true });
     private readonly Backoff _backoff = new(TimeSpan.FromMilliseconds(250), TimeSpan.FromSeconds(30));
     private bool _serving;
+    private volatile NodeStatus _status = new() { NodeName = configuration.NodeName };
 
     /// <summary>Why the agent ended, or null when it was asked to.</summary>
     public Exception? Failure { get; private set; }
@@ -42,8 +44,9 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             using var revocation = new FlowRevocation(configuration.PolicyRevokeEstablished, log);
             foreach (var setting in Sysctl.EnableForwarding())
                 Log.SysctlChanged(log, setting);
+            using var metrics = configuration.MetricsAddress.Length > 0 ? MetricsEndpoint.Listen(configuration.MetricsAddress, () => Metrics(revocation)) : null;
             var datastore = new DirectoryWatch(configuration.DatastoreDirectory!, _changes.Writer);
-            Task[] sources = [datastore.RunAsync(stop.Token), server.RunAsync(stop.Token), devices.RunAsync(stop.Token), revocation.RunAsync(stop.Token)];
+            Task[] sources = [datastore.RunAsync(stop.Token), server.RunAsync(stop.Token), devices.RunAsync(stop.Token), revocation.RunAsync(stop.Token), .. metrics is null ? (Task[])[] : [metrics.RunAsync(stop.Token)]];
             try
             {
                 await RunAsync(kernel, devices.Losses, revocation, sources, stop.Token);
@@ -65,6 +68,9 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             throw;
         }
     }
+
+    private string Metrics(FlowRevocation revocation) =>
+        PrometheusText.Print(_status with { Flows = revocation.Looks }, Cli.Version.Text, Environment.CpuUsage.TotalTime, Environment.WorkingSet);
 
     private async Task RunAsync(NodeKernel kernel, ChannelReader<bool> losses, FlowRevocation revocation, Task[] sources, CancellationToken stop)
     {
@@ -94,6 +100,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             if (_serving && dataplane.TakeStaleFlows() is { } pods)
                 revocation.Request(pods);
             revocation.Judge(dataplane.Forbids);
+            _status = dataplane.Status() with { IsServing = _serving };
             await WaitAsync(sources, losses, revocation.Judgements, _serving ? due : DateTime.MaxValue, stop);
         }
     }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Kernel;
 using Overlay.Dataplane.Store;
@@ -27,6 +28,8 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
     private bool _nodeStale = true;
     private bool _rulesetStale = true;
     private bool _flowsStale;
+    private long _rulesetsCommitted, _driftRepaired, _resyncs;
+    private TimeSpan _resyncDuration;
 
     /// <summary>What is known.</summary>
     public ClusterStore Store { get; } = new();
@@ -117,6 +120,7 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
     /// <returns>As <see cref="Commit"/>.</returns>
     public bool Resync()
     {
+        var clock = Stopwatch.StartNew();
         _nodeStale = true;
         _flowsStale = true;
         Reproject();
@@ -132,8 +136,29 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
             drift.AddRange(kernel.Nftables.Resync(anew));
         foreach (var row in drift)
             Log.DriftRepaired(log, row);
-        return Commit();
+        var complete = Commit();
+        _driftRepaired += drift.Count;
+        _resyncs++;
+        _resyncDuration += clock.Elapsed;
+        return complete;
     }
+
+    /// <summary>What is known at this moment. Costs no more than a few counts.</summary>
+    public NodeStatus Status() => new()
+    {
+        NodeName = configuration.NodeName,
+        Nodes = Store.Nodes.Count,
+        KnownPods = Store.Pods.Count,
+        LocalPods = Store.Attachments.Count,
+        Policies = Enum.GetValues<Tier>().ToDictionary(tier => tier, Store.CountOf),
+        Rejections = Store.Rejections,
+        Quarantined = [.. _quarantined.Keys.Order()],
+        Degradations = Degradations,
+        RulesetsCommitted = _rulesetsCommitted,
+        DriftRepaired = _driftRepaired,
+        Resyncs = _resyncs,
+        ResyncDuration = _resyncDuration,
+    };
 
     /// <summary>
     /// The addresses of this node's pods, when the ruleset was changed or compared with the kernel's since the last call: connections that it allowed once may be forbidden now,
@@ -169,12 +194,14 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
         if (_rulesetStale)
         {
             // The first commit, and the one after a failure: what the kernel holds is not known, so it is read and the difference repaired.
-            kernel.Nftables.Resync(_projection.Current);
+            if (kernel.Nftables.Resync(_projection.Current).Count > 0)
+                _rulesetsCommitted++;
         }
         else if (!delta.IsEmpty)
         {
             _rulesetStale = true;
             kernel.Nftables.Apply(delta);
+            _rulesetsCommitted++;
         }
 
         _rulesetStale = false;

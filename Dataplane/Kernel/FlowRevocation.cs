@@ -11,13 +11,14 @@ namespace Overlay.Dataplane.Kernel;
 /// <param name="Looks">How often they were looked at.</param>
 /// <param name="Connections">Connections of this node's pods at the last look.</param>
 /// <param name="Duration">What the last look took, from request to last mark.</param>
+/// <param name="TotalDuration">What all looks took.</param>
 /// <param name="Revoked">Connections cut since the start.</param>
 /// <param name="Restored">Connections that were cut and may go on, since the start.</param>
 /// <param name="Failure">Why the last look failed; null when it did not.</param>
-public sealed record FlowLooks(long Looks, int Connections, TimeSpan Duration, long Revoked, long Restored, string? Failure)
+public sealed record FlowLooks(long Looks, int Connections, TimeSpan Duration, TimeSpan TotalDuration, long Revoked, long Restored, string? Failure)
 {
     /// <summary>Before the first.</summary>
-    public static FlowLooks None { get; } = new(0, 0, TimeSpan.Zero, 0, 0, null);
+    public static FlowLooks None { get; } = new(0, 0, TimeSpan.Zero, TimeSpan.Zero, 0, 0, null);
 
     /// <summary>What works less than it could.</summary>
     public IReadOnlyList<Degradation> Degradations => Failure is null ? [] : [new("policy.revokeEstablished", $"established connections cannot be looked at, so those that policy now forbids go on: {Failure}")];
@@ -114,13 +115,31 @@ public sealed class FlowRevocation : IDisposable
             var changes = await Task.Run(() => look(cancellation), cancellation).ConfigureAwait(false);
             if (changes != default)
                 Log.FlowsChanged(_log, changes.Revoked, changes.Restored, clock.ElapsedMilliseconds);
-            _looks = _looks with { Looks = _looks.Looks + 1, Duration = clock.Elapsed, Revoked = _looks.Revoked + changes.Revoked, Restored = _looks.Restored + changes.Restored, Failure = null };
+            Looked(clock.Elapsed, changes, null);
         }
         catch (Exception e) when (e is NetlinkException or NetlinkFormatException)
         {
             // The next change, or the next resync, tries again.
-            _looks = _looks with { Looks = _looks.Looks + 1, Duration = clock.Elapsed, Failure = e.Message };
+            Looked(clock.Elapsed, default, e.Message);
         }
+    }
+
+    private void Looked(TimeSpan duration, FlowChanges changes, string? failure)
+    {
+        var before = _looks;
+        _looks = before with
+        {
+            Looks = before.Looks + 1,
+            Duration = duration,
+            TotalDuration = before.TotalDuration + duration,
+            Revoked = before.Revoked + changes.Revoked,
+            Restored = before.Restored + changes.Restored,
+            Failure = failure,
+        };
+        foreach (var worse in _looks.Degradations.Except(before.Degradations))
+            Log.Degraded(_log, worse.ToString());
+        foreach (var better in before.Degradations.Except(_looks.Degradations))
+            Log.Restored(_log, better.ToString());
     }
 
     private async Task<FlowChanges> LookAsync(IReadOnlySet<InetAddress> pods, CancellationToken cancellation)

@@ -18,6 +18,8 @@ public sealed class ClusterStore
     private readonly Dictionary<NamespacedName, Policy> _policies = [];
     private readonly Dictionary<string, EquatableArray<Rejection>> _rejections = new(StringComparer.Ordinal);
     private readonly Dictionary<AttachmentKey, Attachment> _attachments = [];
+    private readonly Dictionary<Tier, int> _tiers = [];
+    private IReadOnlyList<Rejection>? _rejectionList = [];
 
     // A pod as the datastore has it, the attachments that make it local, and the pod that follows from both.
     private readonly Dictionary<NamespacedName, Pod> _known = [];
@@ -39,11 +41,14 @@ public sealed class ClusterStore
     /// <summary>All policies, in no particular order.</summary>
     public IReadOnlyCollection<Policy> Policies => _policies.Values;
 
+    /// <summary>How many policies a tier has.</summary>
+    public int CountOf(Tier tier) => _tiers.GetValueOrDefault(tier);
+
     /// <summary>This node's attachments, in no particular order.</summary>
     public IReadOnlyCollection<Attachment> Attachments => _attachments.Values;
 
     /// <summary>What could not be understood, by source.</summary>
-    public IEnumerable<Rejection> Rejections => _rejections.OrderBy(pair => pair.Key, StringComparer.Ordinal).SelectMany(pair => pair.Value);
+    public IReadOnlyList<Rejection> Rejections => _rejectionList ??= [.. _rejections.OrderBy(pair => pair.Key, StringComparer.Ordinal).SelectMany(pair => pair.Value)];
 
     /// <summary>A pod by name, or null.</summary>
     public Pod? Pod(NamespacedName name) => _pods.GetValueOrDefault(name);
@@ -72,8 +77,12 @@ public sealed class ClusterStore
             case ClusterChange.NamespaceGone { Name: var name }:
                 return _namespaces.Remove(name) ? [new Consequence.RemoveNamespace(name)] : Nothing;
             case ClusterChange.PolicySet { Policy: var policy }:
-                return Set(_policies, policy.Name, policy) ? [new Consequence.SetPolicy(policy)] : Nothing;
+                Count(policy.Name, -1);
+                var isNew = Set(_policies, policy.Name, policy);
+                Count(policy.Name, +1);
+                return isNew ? [new Consequence.SetPolicy(policy)] : Nothing;
             case ClusterChange.PolicyGone { Name: var name }:
+                Count(name, -1);
                 return _policies.Remove(name) ? [new Consequence.RemovePolicy(name)] : Nothing;
             case ClusterChange.PodSet { Pod: var pod }:
                 _known[pod.Name] = pod;
@@ -84,6 +93,7 @@ public sealed class ClusterStore
                 _rejections.Remove(source);
                 if (rejections.Count > 0)
                     _rejections.Add(source, rejections);
+                _rejectionList = null;
                 return Nothing;
             case ClusterChange.Skipped:
                 return Nothing;
@@ -131,6 +141,12 @@ public sealed class ClusterStore
     /// <param name="network">Of the node's projection.</param>
     public ClusterState ToClusterState(RulesetOptions options, PodNetwork network) =>
         new(options, network, [.. _nodes.Values.Select(node => node.ToClusterNode())], [.. _namespaces.Values], [.. _pods.Values], _wired.Keys.ToHashSet(), [.. _policies.Values]);
+
+    private void Count(NamespacedName policy, int change)
+    {
+        if (_policies.TryGetValue(policy, out var known))
+            _tiers[known.Tier] = CountOf(known.Tier) + change;
+    }
 
     private static bool Set<TKey, TValue>(Dictionary<TKey, TValue> map, TKey key, TValue value)
         where TKey : notnull

@@ -136,7 +136,7 @@ public sealed partial class DirectoryWatchTests : IDisposable
         await StartAsync();
         Assert.That(_store.Policies.Single().Ingress!.Value, Has.Count.EqualTo(1));
         Write("a.yaml", PodOf("web", "labels: {app: 1}") + "---\n" + DenyAll.Replace("{podSelector: {}}", "{podSelector: {}, ingress: [{form: []}]}"));
-        await UntilAsync(() => _store.Rejections.Count() == 2, never: change => change is ClusterChange.PodGone or ClusterChange.PolicyGone);
+        await UntilAsync(() => _store.Rejections.Count == 2, never: change => change is ClusterChange.PodGone or ClusterChange.PolicyGone);
         Assert.That(_store.Policies.Single().Ingress!.Value, Is.Empty);
         Assert.That(_store.Pods.Single().Labels.ToString(), Is.EqualTo("app=web"));
     }

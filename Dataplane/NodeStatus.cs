@@ -1,0 +1,52 @@
+using Overlay.Dataplane.Desired;
+using Overlay.Dataplane.Kernel;
+using Overlay.Dataplane.Store;
+using Overlay.PolicyEngine.Model;
+
+namespace Overlay.Dataplane;
+
+/// <summary>What the agent knows of its node at one moment. The loop makes it after each round; it never changes, so anybody may read it.</summary>
+internal sealed record NodeStatus
+{
+    /// <summary>Name of this node.</summary>
+    public required string NodeName { get; init; }
+
+    /// <summary>Whether the datastore has delivered everything once and the kernel has it: pods are wired from then on.</summary>
+    public bool IsServing { get; init; }
+
+    /// <summary>Nodes known, this one included.</summary>
+    public int Nodes { get; init; }
+
+    /// <summary>Pods known, of all nodes.</summary>
+    public int KnownPods { get; init; }
+
+    /// <summary>Interfaces of pods that are wired here.</summary>
+    public int LocalPods { get; init; }
+
+    /// <summary>Policies known, by tier; those that stand in for rejected ones included.</summary>
+    public IReadOnlyDictionary<Tier, int> Policies { get; init; } = new Dictionary<Tier, int>();
+
+    /// <summary>What could not be understood, by source.</summary>
+    public IReadOnlyList<Rejection> Rejections { get; init; } = [];
+
+    /// <summary>Policies of which the kernel refused a part: they isolate their pods and allow nothing. By name.</summary>
+    public IReadOnlyList<NamespacedName> Quarantined { get; init; } = [];
+
+    /// <summary>What works less than it could.</summary>
+    public IReadOnlyList<Degradation> Degradations { get; init; } = [];
+
+    /// <summary>Changes of the ruleset that the kernel has taken, since the start.</summary>
+    public long RulesetsCommitted { get; init; }
+
+    /// <summary>Rows and rules repaired that somebody else had changed, since the start.</summary>
+    public long DriftRepaired { get; init; }
+
+    /// <summary>Comparisons of everything with the kernel, since the start.</summary>
+    public long Resyncs { get; init; }
+
+    /// <summary>Time that they took in all.</summary>
+    public TimeSpan ResyncDuration { get; init; }
+
+    /// <summary>Looks at established connections.</summary>
+    public FlowLooks Flows { get; init; } = FlowLooks.None;
+}
