@@ -19,7 +19,10 @@ public sealed record Node(string Name, EquatableArray<Cidr> PodCidrs, EquatableA
         Name,
         Labels,
         InternalIPs.Concat(OtherAddresses).Distinct().ToEquatableArray(),
-        PodCidrs.GroupBy(prefix => prefix.Family).Select(family => family.First().First).ToEquatableArray());
+        PodCidrs.GroupBy(prefix => prefix.Family).Select(family => family.First().First).ToEquatableArray())
+    {
+        InternalAddresses = InternalIPs,
+    };
 }
 
 /// <summary>An object that could not be understood. It is reported; a policy also isolates what it selects (DESIGN section 3).</summary>

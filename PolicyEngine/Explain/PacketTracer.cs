@@ -43,6 +43,10 @@ public sealed class PacketTracer(IRulesetView ruleset)
         return new(accepted, walk.Masqueraded, walk.Path);
     }
 
+    /// <summary>Whether the name of a device fits a pattern with a trailing <c>*</c>, or without; null is the device that is not there.</summary>
+    internal static bool IsInterface(string pattern, string? name) =>
+        pattern.EndsWith('*') ? name.AsSpan().StartsWith(pattern.AsSpan(..^1)) : (name ?? "") == pattern;
+
     /// <summary>One packet on its way: what it met and what happened to it.</summary>
     private sealed class PacketWalk(IRulesetView ruleset, Packet packet)
     {
@@ -154,8 +158,8 @@ public sealed class PacketTracer(IRulesetView ruleset)
         private bool Matches(Match match) => match switch
         {
             Match.ConnectionState state => (state.States & packet.State) != 0,
-            Match.InputInterface name => Interface(name.Name, packet.InputInterface) != name.Negated,
-            Match.OutputInterface name => Interface(name.Name, OutputInterface) != name.Negated,
+            Match.InputInterface name => IsInterface(name.Name, packet.InputInterface) != name.Negated,
+            Match.OutputInterface name => IsInterface(name.Name, OutputInterface) != name.Negated,
             Match.AddressInSet set => packet.Family == set.Family
                 && Holds(set.Set, ElementKey.Of(packet.Address(set.Side)), set.Family.AddressType()) != set.Negated,
             Match.AddressInPrefix prefix => packet.Family == prefix.Prefix.Family && prefix.Prefix.Contains(packet.Address(prefix.Side)) != prefix.Negated,
@@ -192,8 +196,5 @@ public sealed class PacketTracer(IRulesetView ruleset)
 
         // Before routing nobody knows the output device; a device that is not there has the empty name (nft_meta_store_ifname).
         private string? OutputInterface => _base!.Base!.Value.Hook == Hook.Prerouting ? null : packet.OutputInterface;
-
-        private static bool Interface(string pattern, string? name) =>
-            pattern.EndsWith('*') ? name.AsSpan().StartsWith(pattern.AsSpan(..^1)) : (name ?? "") == pattern;
     }
 }

@@ -19,6 +19,9 @@ public interface ISetView
     /// <summary>The set.</summary>
     Set Set { get; }
 
+    /// <summary>Its elements, in no particular order.</summary>
+    IEnumerable<Element> Elements { get; }
+
     /// <summary>The element that holds <paramref name="key"/>, or null: a hash look-up, in sets of ranges a binary search.</summary>
     Element? Find(ElementKey key);
 }

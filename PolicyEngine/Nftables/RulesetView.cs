@@ -14,7 +14,7 @@ public sealed class RulesetView : IRulesetView
         _ruleset = ruleset;
         _baseChains = ruleset.Chains.Values.Where(chain => chain.Base is not null).OrderBy(chain => chain.Base!.Value.Priority)
             .GroupBy(chain => chain.Base!.Value.Hook).ToDictionary(hook => hook.Key, hook => hook.ToArray());
-        _sets = ruleset.Sets.Values.ToDictionary(set => set.Name, ISetView (set) => new Elements(set, ruleset.Elements.GetValueOrDefault(set.Name) ?? []));
+        _sets = ruleset.Sets.Values.ToDictionary(set => set.Name, ISetView (set) => new SetView(set, ruleset.Elements.GetValueOrDefault(set.Name) ?? []));
     }
 
     /// <inheritdoc/>
@@ -26,14 +26,14 @@ public sealed class RulesetView : IRulesetView
     /// <inheritdoc/>
     public ISetView? FindSet(string name) => _sets.GetValueOrDefault(name);
 
-    private sealed class Elements : ISetView
+    private sealed class SetView : ISetView
     {
         private readonly Dictionary<ElementKey, Element> _exact = [];
         private readonly Ranges _ranges;
 
-        public Elements(Set set, IReadOnlyCollection<Element> elements)
+        public SetView(Set set, IReadOnlyCollection<Element> elements)
         {
-            Set = set;
+            (Set, Elements) = (set, elements);
             foreach (var element in elements)
             {
                 if (element.Verdict is not null != set.IsVerdictMap)
@@ -52,6 +52,8 @@ public sealed class RulesetView : IRulesetView
         }
 
         public Set Set { get; }
+
+        public IEnumerable<Element> Elements { get; }
 
         public Element? Find(ElementKey key)
         {

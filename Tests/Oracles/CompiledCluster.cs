@@ -82,7 +82,7 @@ public sealed class CompiledCluster
 }
 
 /// <summary>What one node of a cluster computes.</summary>
-public sealed record CompiledNode(ProjectedNode Projected, Ruleset Ruleset)
+public sealed record CompiledNode(ProjectedNode Projected, ClusterState State, Ruleset Ruleset)
 {
     public PacketTracer Tracer { get; } = new(new RulesetView(Ruleset));
 
@@ -112,6 +112,7 @@ public sealed record CompiledNode(ProjectedNode Projected, Ruleset Ruleset)
     {
         var projected = NodeProjection.Project(name, store.Nodes, configuration, store.Attachments, underlayMtu: 1500);
         var options = new RulesetOptions(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished);
-        return new(projected, RulesetProjection.FromScratch(store.ToClusterState(options, projected.Network)));
+        var state = store.ToClusterState(options, projected.Network);
+        return new(projected, state, RulesetProjection.FromScratch(state));
     }
 }
