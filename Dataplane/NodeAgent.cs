@@ -7,6 +7,7 @@ using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Kernel;
 using Overlay.Dataplane.Metrics;
 using Overlay.Dataplane.Netlink;
+using Overlay.Dataplane.Operator;
 using Overlay.Dataplane.Reconcile;
 using Overlay.Dataplane.Store;
 using Serilog;
@@ -24,9 +25,13 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
 
     private readonly Channel<ClusterChange> _changes = Channel.CreateBounded<ClusterChange>(new BoundedChannelOptions(2 * ChangesPerRound) { SingleReader = true });
     private readonly Channel<CniCall> _calls = Channel.CreateBounded<CniCall>(new BoundedChannelOptions(1024) { SingleReader = true });
+    private readonly Channel<SnapshotCall> _snapshots = Channel.CreateBounded<SnapshotCall>(new BoundedChannelOptions(64) { SingleReader = true });
+    private readonly DateTime _started = DateTime.UtcNow;
     private readonly Backoff _backoff = new(TimeSpan.FromMilliseconds(250), TimeSpan.FromSeconds(30));
     private bool _serving;
     private volatile NodeStatus _status = new() { NodeName = configuration.NodeName };
+    private DateTime? _lastResync;
+    private DateTime? _lastCommit;
 
     /// <summary>Why the agent ended, or null when it was asked to.</summary>
     public Exception? Failure { get; private set; }
@@ -38,7 +43,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken);
         try
         {
-            using var server = CniServer.Listen(configuration.Socket, _calls.Writer);
+            using var server = CniServer.Listen(configuration.Socket, _calls.Writer, new OperatorDesk(_snapshots.Writer).AnswerAsync);
             using var kernel = NodeKernel.Open();
             using var devices = new DeviceWatch();
             using var revocation = new FlowRevocation(configuration.PolicyRevokeEstablished, log);
@@ -97,6 +102,8 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             _serving |= first;
             if (_serving)
                 TakeCalls(verbs);
+            while (_snapshots.Reader.TryRead(out var call))
+                call.Answer(dataplane.Snapshot(_started, _lastResync, _lastCommit));
             if (_serving && dataplane.TakeStaleFlows() is { } pods)
                 revocation.Request(pods);
             revocation.Judge(dataplane.Forbids);
@@ -110,8 +117,11 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
     {
         try
         {
-            if (!(resync ? dataplane.Resync() : dataplane.Commit()))
+            var complete = resync ? dataplane.Resync() : dataplane.Commit();
+            _lastResync = resync ? DateTime.UtcNow : _lastResync;
+            if (!complete)
                 return _backoff.Next();
+            _lastCommit = DateTime.UtcNow;
         }
         catch (Exception e) when (e is NetlinkException or NftablesException)
         {
@@ -156,7 +166,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         var calls = _serving ? _calls.Reader.WaitToReadAsync(wake.Token).AsTask() : Task.Delay(Timeout.Infinite, wake.Token);
         var remaining = due == DateTime.MaxValue ? Timeout.InfiniteTimeSpan : TimeSpan.FromMilliseconds(Math.Max(0, (due - DateTime.UtcNow).TotalMilliseconds));
         var timer = Task.Delay(remaining, wake.Token);
-        var ended = await Task.WhenAny([changes, calls, timer, losses.WaitToReadAsync(wake.Token).AsTask(), judgements.WaitToReadAsync(wake.Token).AsTask(), .. sources]);
+        var ended = await Task.WhenAny([changes, calls, timer, losses.WaitToReadAsync(wake.Token).AsTask(), judgements.WaitToReadAsync(wake.Token).AsTask(), _snapshots.Reader.WaitToReadAsync(wake.Token).AsTask(), .. sources]);
         await wake.CancelAsync();
         stop.ThrowIfCancellationRequested();
         if (sources.Contains(ended))

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Kernel;
+using Overlay.Dataplane.Operator;
 using Overlay.Dataplane.Store;
 using Overlay.PolicyEngine.Compile;
 using Overlay.PolicyEngine.Explain;
@@ -30,6 +31,8 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
     private bool _flowsStale;
     private long _rulesetsCommitted, _driftRepaired, _resyncs;
     private TimeSpan _resyncDuration;
+    private NodeRows _rows = NodeRows.Empty;
+    private long _revision;
 
     /// <summary>What is known.</summary>
     public ClusterStore Store { get; } = new();
@@ -91,6 +94,7 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
     /// <returns>Whether nothing is left to do; otherwise the caller tries again later.</returns>
     public bool Commit()
     {
+        _revision++;
         var complete = true;
         var degradations = new List<Degradation>();
         try
@@ -160,6 +164,50 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
         ResyncDuration = _resyncDuration,
     };
 
+    /// <summary>What is known and wanted now, for whoever looks at it outside the loop. Copies references, not objects.</summary>
+    /// <param name="started">When the agent started.</param>
+    /// <param name="lastResync">When <see cref="Resync"/> was last called.</param>
+    /// <param name="lastCommit">When a <see cref="Commit"/> last left nothing to do.</param>
+    public NodeSnapshot Snapshot(DateTime started, DateTime? lastResync, DateTime? lastCommit)
+    {
+        var state = Store.ToClusterState(_options, _network);
+        var tiers = state.Policies.CountBy(policy => policy.Tier).ToDictionary();
+        var attachments = Store.Attachments.OrderBy(attachment => attachment.Pod).ToList();
+        var rejections = Store.Rejections.ToList();
+        return new(
+            configuration.NodeName,
+            _revision,
+            state with { Policies = [.. state.Policies.Select(policy => _quarantined.GetValueOrDefault(policy.Name, policy))] },
+            _rows,
+            attachments,
+            rejections,
+            [.. _quarantined.Keys.Order()],
+            new()
+            {
+                Node = configuration.NodeName,
+                Version = Cli.Version.Text,
+                Started = started,
+                Synced = Store.IsSynced,
+                Encapsulation = configuration.Encapsulation.ToString().ToLowerInvariant(),
+                Mtu = Mtu,
+                PodCidrs = [.. PodCidrs.Select(prefix => prefix.ToString())],
+                Peers =
+                [
+                    .. Store.Nodes.Where(node => node.Name != configuration.NodeName).OrderBy(node => node.Name, StringComparer.Ordinal)
+                        .Select(node => new PeerStatus(node.Name, [.. node.InternalIPs.Select(address => address.ToString())], [.. node.PodCidrs.Select(prefix => prefix.ToString())])),
+                ],
+                Pods = [.. attachments.Select(pod => new PodOnNode(pod.Pod.ToString(), [.. pod.Addresses.Select(address => address.ToString())], pod.HostInterface))],
+                Policies = new(tiers.GetValueOrDefault(Tier.Admin), tiers.GetValueOrDefault(Tier.NetworkPolicy), tiers.GetValueOrDefault(Tier.Baseline)),
+                Rejected = [.. rejections.Select(item => new RejectedObject(item.Source, item.Line, $"{item.Kind} {item.Name}".Trim(), item.Field, item.Reason))],
+                Quarantined = [.. _quarantined.Keys.Order().Select(name => name.ToString())],
+                Degraded = [.. Degradations.Select(degradation => degradation.ToString())],
+                LastResync = lastResync,
+                LastCommit = lastCommit,
+                DriftRepaired = _driftRepaired,
+                MemoryBytes = Environment.WorkingSet,
+            });
+    }
+
     /// <summary>
     /// The addresses of this node's pods, when the ruleset was changed or compared with the kernel's since the last call: connections that it allowed once may be forbidden now,
     /// and the other way round. Null when nothing happened.
@@ -189,6 +237,7 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
 
     private void CommitRuleset()
     {
+        _revision++;
         var delta = _projection.Take();
         _flowsStale |= _rulesetStale || !delta.IsEmpty;
         if (_rulesetStale)
@@ -225,6 +274,7 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
 
     private void Carry(IReadOnlyList<Consequence> consequences)
     {
+        _revision += consequences.Count;
         foreach (var consequence in consequences)
         {
             switch (consequence)
@@ -268,6 +318,7 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
         var underlay = Underlay.Find(kernel, configuration.NodeAddress.Count > 0 ? configuration.NodeAddress : Node?.InternalIPs ?? []);
         var projected = NodeProjection.Project(configuration.NodeName, Store.Nodes, configuration, Store.Attachments, underlay.Mtu);
         kernel.Want(projected.Rows);
+        _rows = projected.Rows;
         _network = projected.Network;
         _projection.SetNetwork(_network);
         _projected = [.. projected.Degradations, .. underlay.Degradations];

@@ -4,6 +4,9 @@ using Overlay.Dataplane.Cli;
 var root = new RootCommand("Connects and protects the pods of a Kubernetes node: VXLAN, dual stack, NetworkPolicy in nftables.")
 {
     AgentCommand.Create(),
+    StatusCommand.Create(),
+    ExplainCommand.Create(),
+    VerifyCommand.Create(),
     RenderCommand.Create(),
     DemoCommand.Create(),
 };

@@ -39,9 +39,11 @@ internal sealed class ConfigurationOptions
                 flags[key.Name] = value;
         }
 
-        var environment = Environment.GetEnvironmentVariables()
-            .Cast<DictionaryEntry>()
-            .ToDictionary(entry => (string)entry.Key, entry => entry.Value as string ?? "", StringComparer.Ordinal);
-        return ConfigurationReader.Read(result.GetValue(_config), environment, flags);
+        return ConfigurationReader.Read(result.GetValue(_config), Variables(), flags);
     }
+
+    /// <summary>This process's environment variables.</summary>
+    public static Dictionary<string, string> Variables() => Environment.GetEnvironmentVariables()
+        .Cast<DictionaryEntry>()
+        .ToDictionary(entry => (string)entry.Key, entry => entry.Value as string ?? "", StringComparer.Ordinal);
 }

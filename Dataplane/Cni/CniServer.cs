@@ -3,10 +3,11 @@ using System.Net.Sockets;
 using System.Text.Json;
 using System.Threading.Channels;
 using Overlay.CniShim.Protocol;
+using Overlay.Dataplane.Operator;
 
 namespace Overlay.Dataplane.Cni;
 
-/// <summary>Listens on the Unix socket for the plugin, turns each connection into one <see cref="CniCall"/> for the agent's loop, and carries the answer back.</summary>
+/// <summary>Listens on the Unix socket for the plugin, turns each connection into one <see cref="CniCall"/> for the agent's loop, and carries the answer back. Operators' verbs come by the same socket.</summary>
 internal sealed class CniServer : IDisposable
 {
     private const int SocketPathBytes = 107; // sun_path of unix(7) holds 108, the last is NUL
@@ -15,10 +16,13 @@ internal sealed class CniServer : IDisposable
     private readonly string socketPath;
     private readonly Socket listener;
 
+    private readonly Func<ReadOnlyMemory<byte>, CancellationToken, Task<byte[]>>? operators;
     private readonly TimeSpan clientDeadline;
 
-    private CniServer(string socketPath, Socket listener, ChannelWriter<CniCall> calls, TimeSpan clientDeadline)
+    private CniServer(
+        string socketPath, Socket listener, ChannelWriter<CniCall> calls, Func<ReadOnlyMemory<byte>, CancellationToken, Task<byte[]>>? operators, TimeSpan clientDeadline)
     {
+        this.operators = operators;
         this.socketPath = socketPath;
         this.listener = listener;
         this.calls = calls;
@@ -29,9 +33,11 @@ internal sealed class CniServer : IDisposable
     /// A socket file that a dead agent left is replaced; the socket is for its owner only (0600).</summary>
     /// <param name="socketPath">The socket; its folder is made (0755) when it is not there.</param>
     /// <param name="calls">Where the calls go: the agent's loop reads it.</param>
+    /// <param name="operators">Answers a line whose command is an operator's (<see cref="OperatorRequest.IsOne"/>); its token says that the client has gone. Null: there is no such command.</param>
     /// <param name="clientDeadline">How long a client may take to send its request, and to take its answer; 5 s when not given.</param>
     /// <exception cref="IOException">Another agent listens there, or the path cannot be a socket.</exception>
-    public static CniServer Listen(string socketPath, ChannelWriter<CniCall> calls, TimeSpan? clientDeadline = null)
+    public static CniServer Listen(
+        string socketPath, ChannelWriter<CniCall> calls, Func<ReadOnlyMemory<byte>, CancellationToken, Task<byte[]>>? operators = null, TimeSpan? clientDeadline = null)
     {
         if (System.Text.Encoding.UTF8.GetByteCount(socketPath) > SocketPathBytes)
             throw new IOException($"The socket's path {socketPath} is longer than the {SocketPathBytes} bytes that a Unix socket can have; choose a shorter one (socket).");
@@ -53,7 +59,7 @@ internal sealed class CniServer : IDisposable
             throw new IOException($"Cannot listen on {socketPath}: {error.Message}.", error);
         }
 
-        return new(socketPath, listener, calls, clientDeadline ?? TimeSpan.FromSeconds(5));
+        return new(socketPath, listener, calls, operators, clientDeadline ?? TimeSpan.FromSeconds(5));
     }
 
     /// <summary>Serves clients, many at a time, until <paramref name="stop"/>.</summary>
@@ -104,10 +110,17 @@ internal sealed class CniServer : IDisposable
         using var gone = CancellationTokenSource.CreateLinkedTokenSource(stop);
         try
         {
-            var (request, answer) = await ReadAsync(socket, stop).ConfigureAwait(false);
+            var (line, request, answer) = await ReadAsync(socket, stop).ConfigureAwait(false);
+            if (request is not null && operators is not null && OperatorRequest.IsOne(request.Command))
+            {
+                var told = await WatchedAsync(operators(line, gone.Token), socket, gone, stop).ConfigureAwait(false);
+                await DeliverAsync(socket, told, stop).ConfigureAwait(false);
+                return;
+            }
+
             if (request is not null)
                 answer = await AskAsync(socket, request, gone, stop).ConfigureAwait(false);
-            if (await DeliverAsync(socket, answer, stop).ConfigureAwait(false))
+            if (await DeliverAsync(socket, AgentLine.Of(answer), stop).ConfigureAwait(false))
                 return;
 
             // Wired, yet nobody heard of it: the addresses are being given back at the other end, so the wiring has to go too.
@@ -121,7 +134,7 @@ internal sealed class CniServer : IDisposable
     }
 
     /// <summary>Reads one line. Either a request, or the answer to what is none.</summary>
-    private async Task<(AgentRequest? Request, AgentResponse Refusal)> ReadAsync(Socket socket, CancellationToken stop)
+    private async Task<(ReadOnlyMemory<byte> Line, AgentRequest? Request, AgentResponse Refusal)> ReadAsync(Socket socket, CancellationToken stop)
     {
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(stop);
         deadline.CancelAfter(clientDeadline);
@@ -131,24 +144,24 @@ internal sealed class CniServer : IDisposable
             var read = await socket.ReceiveAsync(line.GetMemory(4096), deadline.Token).ConfigureAwait(false);
             line.Advance(read);
             if (read > 0 && line.WrittenSpan[^1] == '\n')
-                return Decode(line.WrittenSpan);
+                return Decode(line.WrittenMemory);
             if (read == 0 || line.WrittenCount > AgentRequest.MaxLength)
-                return (null, AgentError.Answer(CniErrorCode.Decoding, $"The request of {line.WrittenCount} bytes does not end in a line feed within {AgentRequest.MaxLength} bytes."));
+                return (default, null, AgentError.Answer(CniErrorCode.Decoding, $"The request of {line.WrittenCount} bytes does not end in a line feed within {AgentRequest.MaxLength} bytes."));
         }
     }
 
-    private static (AgentRequest?, AgentResponse) Decode(ReadOnlySpan<byte> line)
+    private static (ReadOnlyMemory<byte>, AgentRequest?, AgentResponse) Decode(ReadOnlyMemory<byte> line)
     {
         try
         {
-            var request = AgentLine.ReadRequest(line);
+            var request = AgentLine.ReadRequest(line.Span);
             return request.Version > AgentRequest.CurrentVersion
-                ? (null, AgentError.Answer(CniErrorCode.IncompatibleVersion, $"The plugin speaks version {request.Version} of the agent's protocol, this agent {AgentRequest.CurrentVersion}; install plugin and agent of one release."))
-                : (request, AgentResponse.Done);
+                ? (line, null, AgentError.Answer(CniErrorCode.IncompatibleVersion, $"The plugin speaks version {request.Version} of the agent's protocol, this agent {AgentRequest.CurrentVersion}; install plugin and agent of one release."))
+                : (line, request, AgentResponse.Done);
         }
         catch (JsonException error)
         {
-            return (null, AgentError.Answer(CniErrorCode.Decoding, "The request cannot be decoded.", error.Message));
+            return (line, null, AgentError.Answer(CniErrorCode.Decoding, "The request cannot be decoded.", error.Message));
         }
     }
 
@@ -157,11 +170,16 @@ internal sealed class CniServer : IDisposable
     {
         var call = new CniCall(request, gone.Token);
         await calls.WriteAsync(call, stop).ConfigureAwait(false);
+        return await WatchedAsync(call.Answered, socket, gone, stop).ConfigureAwait(false);
+    }
+
+    private static async Task<T> WatchedAsync<T>(Task<T> answer, Socket socket, CancellationTokenSource gone, CancellationToken stop)
+    {
         using var answered = CancellationTokenSource.CreateLinkedTokenSource(stop);
         var watching = WatchAsync(socket, gone, answered.Token);
         try
         {
-            return await call.Answered.WaitAsync(stop).ConfigureAwait(false);
+            return await answer.WaitAsync(stop).ConfigureAwait(false);
         }
         finally
         {
@@ -190,13 +208,13 @@ internal sealed class CniServer : IDisposable
 
     /// <summary>Sends the answer and waits for the client's close: a clean end says that it has read everything,
     /// ECONNRESET (unix(7): closed with unread bytes) or EPIPE that it has not.</summary>
-    private async Task<bool> DeliverAsync(Socket socket, AgentResponse answer, CancellationToken stop)
+    private async Task<bool> DeliverAsync(Socket socket, ReadOnlyMemory<byte> answer, CancellationToken stop)
     {
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(stop);
         deadline.CancelAfter(clientDeadline);
         try
         {
-            for (ReadOnlyMemory<byte> rest = AgentLine.Of(answer); rest.Length > 0;)
+            for (var rest = answer; rest.Length > 0;)
                 rest = rest[await socket.SendAsync(rest, deadline.Token).ConfigureAwait(false)..];
             return await socket.ReceiveAsync(new byte[1], deadline.Token).ConfigureAwait(false) == 0;
         }

@@ -19,7 +19,8 @@ public static class ConfigurationReader
     /// <param name="environment">Environment variables. One that only resembles a key's is refused; others are nobody's business
     /// (a Service called overlay puts OVERLAY_PORT and more into every pod).</param>
     /// <param name="flags">Values by key (<c>vxlan.port</c>).</param>
-    public static ConfigurationReading Read(string? path, IReadOnlyDictionary<string, string> environment, IReadOnlyDictionary<string, string> flags)
+    /// <param name="toRun">Whether a node is to be run: then what this version cannot do yet is refused, too.</param>
+    public static ConfigurationReading Read(string? path, IReadOnlyDictionary<string, string> environment, IReadOnlyDictionary<string, string> flags, bool toRun = true)
     {
         string? text;
         try
@@ -31,7 +32,7 @@ public static class ConfigurationReader
             return new(null, [$"{path ?? DefaultPath}: the configuration cannot be read: {e.Message}"]);
         }
 
-        return Read(path ?? DefaultPath, text, environment, flags);
+        return Read(path ?? DefaultPath, text, environment, flags, toRun);
     }
 
     /// <summary>Reads; pure.</summary>
@@ -39,7 +40,9 @@ public static class ConfigurationReader
     /// <param name="text">Content of the file, or null when there is none.</param>
     /// <param name="environment">Environment variables.</param>
     /// <param name="flags">Values by key (<c>vxlan.port</c>).</param>
-    public static ConfigurationReading Read(string source, string? text, IReadOnlyDictionary<string, string> environment, IReadOnlyDictionary<string, string> flags)
+    /// <param name="toRun">See above.</param>
+    public static ConfigurationReading Read(
+        string source, string? text, IReadOnlyDictionary<string, string> environment, IReadOnlyDictionary<string, string> flags, bool toRun = true)
     {
         var errors = new List<string>();
         var settings = text is null ? [] : FileSettings(source, text, errors);
@@ -56,7 +59,7 @@ public static class ConfigurationReader
                 errors.Add($"{place}: \"{value}\" is no value of {key.Name}; accepted: {key.Accepted}.");
         }
 
-        if (errors.Count == 0)
+        if (errors.Count == 0 && toRun)
             errors.AddRange(Unsupported(configuration));
         return errors.Count > 0 ? new(null, errors.ToEquatableArray()) : new(configuration, []);
     }

@@ -18,6 +18,9 @@ public interface IKernelTable
     /// <summary>Reads the kernel's rows anew. Returns the rows that were believed present and right but are not, as text: drift.</summary>
     IReadOnlyList<string> Resync();
 
+    /// <summary>Reads the kernel's rows anew. Returns every row that is missing, unexpected or different, as text. Changes nothing in the kernel.</summary>
+    IReadOnlyList<string> Verify();
+
     /// <summary>Removes rows that should not be. A row that is already gone is no failure.</summary>
     IReadOnlyList<RowFailure> ApplyDeletes();
 
@@ -47,6 +50,20 @@ public abstract class KernelTable<TKey, TValue> : IKernelTable
             .Where(row => !dump.TryGetValue(row.Key, out var value) || !EqualityComparer<TValue>.Default.Equals(value, row.Value))
             .Select(row => Text(row.Key, row.Value))
             .ToList();
+    }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> Verify()
+    {
+        Rows.ObserveExactly(Dump());
+        var (upserts, deletes) = Rows.Pending();
+        return
+        [
+            .. upserts.Select(row => Rows.Actual.TryGetValue(row.Key, out var actual)
+                ? $"different: {Text(row.Key, actual)} where {Text(row.Key, row.Value)} is wanted"
+                : $"missing: {Text(row.Key, row.Value)}").Order(StringComparer.Ordinal),
+            .. deletes.Select(key => $"unexpected: {Text(key, Rows.Actual[key])}").Order(StringComparer.Ordinal),
+        ];
     }
 
     /// <inheritdoc/>

@@ -14,6 +14,9 @@ public sealed class Reconciler(IKernelTable devices, params IReadOnlyList<IKerne
     /// <summary>Reads the kernel anew. Returns the drift found, as text.</summary>
     public IReadOnlyList<string> Resync() => [.. devices.Resync(), .. tables.SelectMany(table => table.Resync())];
 
+    /// <summary>Reads the kernel anew. Returns every difference, as text, and changes nothing.</summary>
+    public IReadOnlyList<string> Verify() => [.. devices.Verify(), .. tables.SelectMany(table => table.Verify())];
+
     /// <summary>Does what is pending. Returns the rows that were refused; they stay pending.</summary>
     public IReadOnlyList<RowFailure> Apply()
     {

@@ -109,6 +109,15 @@ internal sealed class TestNode : IDisposable
         }
     }
 
+    /// <summary>Runs a verb of <c>overlay</c> against this node's agent.</summary>
+    public CommandOutput Overlay(params string[] arguments)
+    {
+        using var process = Process.Start(new ProcessStartInfo(Programs.Overlay, [.. arguments, "--socket", Socket]) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        var (output, error) = (process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
+        process.WaitForExit();
+        return new(process.ExitCode, output.GetAwaiter().GetResult(), error.GetAwaiter().GetResult());
+    }
+
     /// <summary>Makes a pod's namespace and has the plugin wire it.</summary>
     public TestPod AddPod(string name, string[]? addresses = null)
     {

@@ -1,0 +1,87 @@
+namespace Overlay.Dataplane.Operator;
+
+/// <summary>How a node is, for people and their tools: what <c>overlay status</c> shows.</summary>
+internal sealed record StatusReport
+{
+    /// <summary>Name of the Node.</summary>
+    public required string Node { get; init; }
+
+    /// <summary>Version of the agent.</summary>
+    public required string Version { get; init; }
+
+    /// <summary>When the agent started (UTC).</summary>
+    public required DateTime Started { get; init; }
+
+    /// <summary>Whether the datastore has delivered everything it held at start; until then nothing is changed in the kernel.</summary>
+    public required bool Synced { get; init; }
+
+    /// <summary>Such as <c>vxlan</c>.</summary>
+    public required string Encapsulation { get; init; }
+
+    /// <summary>MTU of pods' interfaces, bytes; 0 before the first commit.</summary>
+    public required int Mtu { get; init; }
+
+    /// <summary>This node's pod prefixes.</summary>
+    public required IReadOnlyList<string> PodCidrs { get; init; }
+
+    /// <summary>The other nodes.</summary>
+    public required IReadOnlyList<PeerStatus> Peers { get; init; }
+
+    /// <summary>The pods wired here.</summary>
+    public required IReadOnlyList<PodOnNode> Pods { get; init; }
+
+    /// <summary>Number of policies known, by tier: admin, networkPolicy, baseline.</summary>
+    public required PolicyCounts Policies { get; init; }
+
+    /// <summary>Objects that could not be understood.</summary>
+    public required IReadOnlyList<RejectedObject> Rejected { get; init; }
+
+    /// <summary>Policies that the kernel refused a part of; their pods are isolated.</summary>
+    public required IReadOnlyList<string> Quarantined { get; init; }
+
+    /// <summary>What works less than it could.</summary>
+    public required IReadOnlyList<string> Degraded { get; init; }
+
+    /// <summary>When everything was last compared with the kernel (UTC); null when it has not been.</summary>
+    public required DateTime? LastResync { get; init; }
+
+    /// <summary>When a change was last brought into the kernel without anything left to do (UTC); null when none was.</summary>
+    public required DateTime? LastCommit { get; init; }
+
+    /// <summary>Rows and elements that somebody else had changed and that were repaired since the start.</summary>
+    public required long DriftRepaired { get; init; }
+
+    /// <summary>Resident memory of the agent, bytes.</summary>
+    public required long MemoryBytes { get; init; }
+}
+
+/// <summary>Another node.</summary>
+/// <param name="Node">Its name.</param>
+/// <param name="Addresses">InternalIPs.</param>
+/// <param name="PodCidrs">Its pod prefixes.</param>
+internal sealed record PeerStatus(string Node, IReadOnlyList<string> Addresses, IReadOnlyList<string> PodCidrs);
+
+/// <summary>A pod wired on the node.</summary>
+/// <param name="Pod">namespace/name.</param>
+/// <param name="Addresses">Its addresses.</param>
+/// <param name="Interface">The host's end of its interface pair.</param>
+internal sealed record PodOnNode(string Pod, IReadOnlyList<string> Addresses, string Interface);
+
+/// <summary>Numbers of policies.</summary>
+/// <param name="Admin">ClusterNetworkPolicies of tier Admin.</param>
+/// <param name="NetworkPolicy">NetworkPolicies.</param>
+/// <param name="Baseline">ClusterNetworkPolicies of tier Baseline.</param>
+internal sealed record PolicyCounts(int Admin, int NetworkPolicy, int Baseline);
+
+/// <summary>An object that could not be understood.</summary>
+/// <param name="Source">File, or API path.</param>
+/// <param name="Line">1-based; 0 when there is none.</param>
+/// <param name="Object">Kind and name; empty when not even these could be read.</param>
+/// <param name="Field">Path of the offending field; empty for the whole.</param>
+/// <param name="Reason">One clear sentence.</param>
+internal sealed record RejectedObject(string Source, int Line, string Object, string Field, string Reason)
+{
+    /// <summary><c>file:line: object: field: reason</c>.</summary>
+    public override string ToString() =>
+        $"{Source}{(Line > 0 ? $":{Line}" : "")}: {(Object.Length > 0 ? $"{Object}: " : "")}{(Field.Length > 0 ? $"{Field}: " : "")}{Reason}";
+}
