@@ -37,7 +37,7 @@ public static class BaseChains
     /// <summary>The chains.</summary>
     public static EquatableArray<Chain> Chains(RulesetOptions options)
     {
-        Chain[] chains = [Prerouting, Host(options), Egress(options), Ingress(options)];
+        Chain[] chains = [Prerouting, Host(options), Egress(options), Ingress(options), HairpinOut, HairpinIn];
         return new(options.Masquerade ? [.. chains, Postrouting] : chains);
     }
 
@@ -64,13 +64,13 @@ public static class BaseChains
     private static Chain Egress(RulesetOptions options) => new(EgressChain, new(ChainType.Filter, Hook.Forward, -1),
     [
         new([new Match.InputInterface(Pods, Negated: true)], [Accept]),
-        .. Judgement(Side.Saddr, PacketPath.Egress, options),
+        .. Judgement(Side.Saddr, PacketPath.Egress, HairpinOut, options),
     ]);
 
     private static Chain Ingress(RulesetOptions options) => new(IngressChain, new(ChainType.Filter, Hook.Forward, 0),
     [
         new([new Match.OutputInterface(Pods, Negated: true)], [Accept]),
-        .. Judgement(Side.Daddr, PacketPath.Ingress, options),
+        .. Judgement(Side.Daddr, PacketPath.Ingress, HairpinIn, options),
     ]);
 
     // What a pod sends to its own node: only tiers of ClusterNetworkPolicy have a say, so a pod without an entry is none that they select.
@@ -83,16 +83,22 @@ public static class BaseChains
         .. Lookup(Side.Saddr, PacketPath.Host),
     ]);
 
+    // What a pod sends to itself comes by here only through a Service. NetworkPolicy lets it pass; to ClusterNetworkPolicy it is traffic like any other
+    // (api-overview of sigs.k8s.io/network-policy-api).
+    private static Chain HairpinOut { get; } = new("hairpin-out", null, [.. Lookup(Side.Saddr, PacketPath.Host), new([], [Accept])]);
+
+    private static Chain HairpinIn { get; } = new("hairpin-in", null, [.. Lookup(Side.Daddr, PacketPath.Hairpin), new([], [Accept])]);
+
     // Replies and ICMP errors carry the mark of the connection they belong to, so a revoked one is cut both ways.
     private static Rule[] Cut(RulesetOptions options) => !options.RevokeEstablished ? [] :
         [new([new Match.ConnectionMark(RulesetOptions.RevokedMark, RulesetOptions.RevokedMark)], [new Statement.Counter(), Drop], "revoked")];
 
     // An address without an entry is a pod that is not, or not yet, known: its packets go nowhere.
-    private static IEnumerable<Rule> Judgement(Side side, PacketPath path, RulesetOptions options) =>
+    private static IEnumerable<Rule> Judgement(Side side, PacketPath path, Chain hairpin, RulesetOptions options) =>
     [
         .. Cut(options),
         new([new Match.ConnectionState(CtState.Established | CtState.Related)], [Accept]),
-        .. FamilyFacts.Both.Select(family => new Rule([new Match.InputInterface(Pods), new Match.AddressPairInSet(family, Self(family))], [Accept], "a pod may reach itself")),
+        .. FamilyFacts.Both.Select(family => new Rule([new Match.InputInterface(Pods), new Match.AddressPairInSet(family, Self(family))], [new Statement.Final(Verdict.Goto(hairpin.Name))], "to itself")),
         .. Lookup(side, path),
         new([], [new Statement.Counter(), Drop]),
     ];

@@ -38,7 +38,8 @@ internal static class ChainName
     {
         PacketPath.Ingress => "in",
         PacketPath.Egress => "out",
-        _ => "host",
+        PacketPath.Host => "host",
+        _ => "hairpin",
     };
 
     // The API server admits only these characters in names; a folder of manifests may hold anything.

@@ -229,7 +229,7 @@ internal sealed class LocalPods(RulesetOptions options, LiveRuleset ruleset, Set
     // The verdicts of a group, and the chains they go to.
     private void Isolate(LocalGroup group)
     {
-        var asking = _namespaces.ContainsKey(group.Namespace) ? [] : _asking.Select(name => _policies[name].Policy).ToList();
+        var asking = _namespaces.ContainsKey(group.Namespace) ? [] : _asking.Select(name => _policies[name].Policy).Where(policy => policy.Subject.PodSelector.Matches(group.Labels)).ToList();
         foreach (var path in Paths)
         {
             var old = group[path];

@@ -12,8 +12,11 @@ public enum PacketPath : byte
     /// <summary>From the pod, forwarded.</summary>
     Egress,
 
-    /// <summary>From the pod to its own node.</summary>
+    /// <summary>From the pod to its own node, or through a Service to itself: NetworkPolicies have no say in that.</summary>
     Host,
+
+    /// <summary>Through a Service from the pod to itself, on its way back in: NetworkPolicies have no say in that.</summary>
+    Hairpin,
 }
 
 /// <summary>What becomes of a pod's packets on one path.</summary>
@@ -32,7 +35,8 @@ public static class PodCompiler
     /// <param name="options">What holds where no policy decides.</param>
     public static Isolation Compile(PacketPath path, IEnumerable<CompiledPolicy> policies, IEnumerable<Policy> undecided, RulesetOptions options)
     {
-        var direction = path == PacketPath.Ingress ? Direction.Ingress : Direction.Egress;
+        var direction = path is PacketPath.Ingress or PacketPath.Hairpin ? Direction.Ingress : Direction.Egress;
+        var isOfClusterTiers = path is PacketPath.Host or PacketPath.Hairpin;
         if (undecided.Any(policy => policy.AsksForNamespaceLabels(direction)))
             return new(Verdict.Drop, [], []);
         var asked = policies.Where(policy => policy.Policy.Rules(direction) is not null).OrderBy(policy => policy.Policy, Policy.AsEvaluated).ToLookup(policy => policy.Policy.Tier);
@@ -41,12 +45,11 @@ public static class PodCompiler
         var baseline = isIsolated ? null : CompileTier(Tier.Baseline, direction, asked[Tier.Baseline]);
         var chains = ((Chain?[])[admin, baseline]).OfType<Chain>().ToEquatableArray();
         var steps = chains.Select(chain => chain.Name);
-        var last = path == PacketPath.Host || !(isIsolated || options.IsolateByDefault) ? Verdict.Accept : Verdict.Drop;
+        var last = isOfClusterTiers || !(isIsolated || options.IsolateByDefault) ? Verdict.Accept : Verdict.Drop;
         if (last == Verdict.Accept && chains.Count == 0)
-            return new(path == PacketPath.Host ? null : Verdict.Accept, [], []);
+            return new(isOfClusterTiers ? null : Verdict.Accept, [], []);
 
-        // NetworkPolicies have no say in what a pod sends to its own node.
-        if (isIsolated && path != PacketPath.Host)
+        if (isIsolated && !isOfClusterTiers)
             steps = steps.Concat(asked[Tier.NetworkPolicy].Select(policy => policy.Chain(direction)?.Name).OfType<string>());
         Rule[] rules = [.. steps.Select(Jump), new Rule([], last == Verdict.Drop ? [new Statement.Counter(), new Statement.Final(last)] : [new Statement.Final(last)])];
         var name = ChainName.OfPods(path, last == Verdict.Drop ? steps : steps.Append("accept"));

@@ -42,7 +42,7 @@ internal sealed class RulesetFromScratch(ClusterState state)
 
         foreach (var path in Enum.GetValues<PacketPath>())
         {
-            var isolation = PodCompiler.Compile(path, policies, labels is null ? state.Policies : [], state.Options);
+            var isolation = PodCompiler.Compile(path, policies, labels is null ? state.Policies.Where(policy => policy.Subject.PodSelector.Matches(pod.Labels)) : [], state.Options);
             foreach (var chain in isolation.Chains)
                 _chains[chain.Name] = chain;
             foreach (var source in isolation.Sources)

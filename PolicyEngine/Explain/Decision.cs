@@ -9,7 +9,7 @@ public enum Ground : byte
     /// <summary>This end is no pod, or a host-network pod: no policy is about it.</summary>
     NoPod,
 
-    /// <summary>A pod may always reach itself.</summary>
+    /// <summary>A pod reaches itself, and no policy of the cluster tiers says otherwise.</summary>
     Itself,
 
     /// <summary>Between a pod and its own node, and no policy of the cluster tiers says otherwise.</summary>
@@ -70,7 +70,7 @@ public sealed record Decision(Direction Direction, bool Allowed, Ground Ground, 
     private string Reason => Ground switch
     {
         Ground.NoPod => "no pod, so no policy is about it",
-        Ground.Itself => "a pod may always reach itself",
+        Ground.Itself => "a pod reaches itself",
         Ground.OwnNode => "between a pod and its own node",
         Ground.AddressConflict => "two pods of this node claim the address",
         Ground.UnknownNamespace => $"the labels of namespace {Unknown} are not known, and a ClusterNetworkPolicy asks for them",

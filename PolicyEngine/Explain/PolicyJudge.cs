@@ -35,14 +35,14 @@ public sealed class PolicyJudge(ClusterState state, string node)
         var (own, other) = direction == Direction.Ingress ? (packet.Destination, packet.Source) : (packet.Source, packet.Destination);
         if (Subject(own) is not { } pod)
             return new(direction, true, Ground.NoPod);
-        if (pod.Addresses.AsSpan().Contains(other))
-            return new(direction, true, Ground.Itself, pod);
         if (IsContested(own))
             return new(direction, false, Ground.AddressConflict, pod);
+        if (pod.Addresses.AsSpan().Contains(other))
+            return Judge(packet, direction, pod, Ground.Itself);
         var ownNode = IsOwnNode(pod, other);
         if (ownNode && (direction == Direction.Ingress || IsNeighbourDiscovery(packet)))
             return new(direction, true, Ground.OwnNode, pod);
-        return Judge(packet, direction, pod, ownNode);
+        return Judge(packet, direction, pod, ownNode ? Ground.OwnNode : null);
     }
 
     /// <summary>The pod, not of the host network, that policies are about at an address: one of this node before others. Null when there is none.</summary>
@@ -67,6 +67,10 @@ public sealed class PolicyJudge(ClusterState state, string node)
 
         return null;
     }
+
+    /// <summary>Whether the labels of the pod's namespace would decide if some policy selects it, and are not known.</summary>
+    public bool IsUndecided(Pod pod, Direction direction) =>
+        !IsKnown(pod) && _policies.Exists(policy => policy.AsksForNamespaceLabels(direction) && policy.Subject.PodSelector.Matches(pod.Labels));
 
     /// <summary>Whether several pods of this node claim the address.</summary>
     public bool IsContested(InetAddress address)
@@ -139,10 +143,11 @@ public sealed class PolicyJudge(ClusterState state, string node)
         return false;
     }
 
-    private Decision Judge(Packet packet, Direction direction, Pod pod, bool ownNode)
+    // `near`: the other end is the pod's own node, or the pod itself, so that NetworkPolicies and the default have nothing against it.
+    private Decision Judge(Packet packet, Direction direction, Pod pod, Ground? near)
     {
         var policies = Selecting(pod, direction);
-        if (!IsKnown(pod) && _policies.Exists(policy => policy.AsksForNamespaceLabels(direction)))
+        if (IsUndecided(pod, direction))
             return new(direction, false, Ground.UnknownNamespace, pod, Unknown: pod.Name.Namespace);
         var stranger = direction == Direction.Ingress ? Stranger(packet.Source) : Stranger(packet.Destination);
         if (stranger is not null && AsksForNamespaceLabels(policies, Tier.Admin, direction))
@@ -150,13 +155,13 @@ public sealed class PolicyJudge(ClusterState state, string node)
         if (FirstMatch(policies, Tier.Admin, packet, direction) is { } admin)
             return Decided(admin, pod);
         var isolating = policies.Where(policy => policy.Tier == Tier.NetworkPolicy).ToEquatableArray();
-        if (isolating.Count > 0 && !ownNode)
+        if (isolating.Count > 0 && near is null)
             return FirstMatch(policies, Tier.NetworkPolicy, packet, direction) is { } allowing ? Decided(allowing, pod) : new(direction, false, Ground.Isolated, pod, null, isolating);
         if (isolating.Count == 0 && stranger is not null && AsksForNamespaceLabels(policies, Tier.Baseline, direction))
             return new(direction, false, Ground.UnknownNamespace, pod, Unknown: stranger);
         if (isolating.Count == 0 && FirstMatch(policies, Tier.Baseline, packet, direction) is { } baseline)
             return Decided(baseline, pod);
-        return ownNode ? new(direction, true, Ground.OwnNode, pod) : new(direction, !state.Options.IsolateByDefault, Ground.Default, pod);
+        return near is { } ground ? new(direction, true, ground, pod) : new(direction, !state.Options.IsolateByDefault, Ground.Default, pod);
     }
 
     private bool IsKnown(Pod pod) => _namespaces.ContainsKey(pod.Name.Namespace);

@@ -106,6 +106,19 @@ public class ProxiedServiceTests(string mode)
     }
 
     [TestCaseSource(nameof(Families))]
+    public void A_pod_that_reaches_itself_through_its_own_Service_is_subject_to_cluster_policies(AddressFamily family)
+    {
+        const string Web = "pods: { podSelector: { matchLabels: { app: web } } }";
+        EnforceInCluster($"ingress: [{{ action: Deny, from: [{{ {Web} }}] }}]", Web);
+        None(_one.Net.Netns, ClusterIP(family), Port);
+        All(_client.Net.Netns, ClusterIP(family), Port);
+        EnforceInCluster($"egress: [{{ action: Deny, to: [{{ {Web} }}] }}]", Web);
+        None(_one.Net.Netns, ClusterIP(family), Port);
+        EnforceInCluster($"egress: [{{ action: Deny, to: [{{ {Web} }}], protocols: [{{ tcp: {{ destinationPort: {{ number: {Port} }} }} }}] }}]", Web);
+        All(_one.Net.Netns, ClusterIP(family), Port);
+    }
+
+    [TestCaseSource(nameof(Families))]
     public void With_externalTrafficPolicy_Local_the_address_of_the_client_outside_decides(AddressFamily family)
     {
         Enforce(FromOutside);
@@ -159,6 +172,14 @@ public class ProxiedServiceTests(string mode)
             _cluster.Delete("policy.yaml");
         else
             _cluster.Apply("policy.yaml", $$"""{ apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: { name: policy, namespace: shop }, spec: { {{spec}} } }""");
+        _cluster.AwaitPolicies();
+    }
+
+    private void EnforceInCluster(string rules, string subject)
+    {
+        _cluster.Apply("policy.yaml", $$"""
+            { apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: { name: policy }, spec: { tier: Admin, priority: 1, subject: { {{subject}} }, {{rules}} } }
+            """);
         _cluster.AwaitPolicies();
     }
 

@@ -49,7 +49,8 @@ public sealed class ClusterNetworkPolicyTier(ClusterObjects cluster, string tier
     public Judgement? DependsOnUnknown(FlowEnd end) =>
         cluster.NamespaceLabels(end.Pod.Namespace()) is null
         && cluster.ClusterPolicies.FirstOrDefault(policy =>
-            ClusterNetworkPolicyRules.Tier(policy) == tier && ClusterNetworkPolicyRules.Affects(policy, end.Direction) && AskForLabels(ClusterNetworkPolicyRules.Subject(policy).Namespaces)) is { } policy
+            ClusterNetworkPolicyRules.Tier(policy) == tier && ClusterNetworkPolicyRules.Affects(policy, end.Direction) && AskForLabels(ClusterNetworkPolicyRules.Subject(policy).Namespaces)
+            && ClusterNetworkPolicyRules.Subject(policy).Pods.All(requirement => requirement.Holds(end.Pod.Labels()))) is { } policy
             ? new(false, $"the namespace of {end} is not known, and the subject of {policy.Name()} asks for its labels")
             : null;
 

@@ -54,11 +54,11 @@ public sealed class PolicyOracle(ClusterObjects cluster, bool isolateByDefault =
         var (source, destination) = (flow.Source, flow.Destination);
         var (from, to) = (cluster.PodAt(source), cluster.PodAt(destination));
         if (from is not null && ReferenceEquals(from, to))
-            return Both(new(true, "a pod may always reach itself"));
+            return new(WithinTheNode(new(flow, "Egress", from, to)), WithinTheNode(new(flow, "Ingress", from, to)));
         if (to is not null && cluster.IsOwnNode(to, source))
             return Both(new(true, "what its own node sends to a pod is always allowed"));
         return new(
-            from is null ? NotOurs(source) : cluster.IsOwnNode(from, destination) ? ToOwnNode(new(flow, "Egress", from, null)) : Direction(new(flow, "Egress", from, to)),
+            from is null ? NotOurs(source) : cluster.IsOwnNode(from, destination) ? WithinTheNode(new(flow, "Egress", from, null)) : Direction(new(flow, "Egress", from, to)),
             to is null ? NotOurs(destination) : Direction(new(flow, "Ingress", to, from)));
 
         static FlowJudgement Both(Judgement judgement) => new(judgement, judgement);
@@ -76,12 +76,14 @@ public sealed class PolicyOracle(ClusterObjects cluster, bool isolateByDefault =
 
     // NetworkPolicy: "Traffic to and from the node where a Pod is running is always allowed." ClusterNetworkPolicy says no such thing. Where a NetworkPolicy isolates,
     // it "always makes a final decision for selected pods", so what it allows here is out of Baseline's reach.
-    private Judgement ToOwnNode(FlowEnd end) =>
+    //  A pod that reaches itself: NetworkPolicy allows that always; to ClusterNetworkPolicy "A Pod connecting to a Service IP that the service proxy load-balances back to the same
+    //  Pod is subject"; by its own address it is not, but such packets never leave the pod.
+    private Judgement WithinTheNode(FlowEnd end) =>
         OfUnknownNamespace(end)
         ?? _admin.Judge(end)
-        ?? (_networkPolicies.Isolates(end) ? new Judgement(true, "to a NetworkPolicy, a pod's own node is always allowed") : null)
+        ?? (_networkPolicies.Isolates(end) ? new Judgement(true, "to a NetworkPolicy, a pod's own node and the pod itself are always allowed") : null)
         ?? _baseline.Judge(end)
-        ?? new(true, $"no cluster policy decides for {end} to its own node");
+        ?? new(true, $"no cluster policy decides for {end} to its own node or itself");
 
     // Whether a policy means a pod is not known while the labels that it asks for are not: nothing is opened until they are.
     private Judgement? OfUnknownNamespace(FlowEnd end) => _admin.DependsOnUnknown(end) ?? _baseline.DependsOnUnknown(end);

@@ -49,7 +49,9 @@ public class PolicyOracleTests
         ("rules in order", [$"a: {{tier: Admin, priority: 1, {Shop}, ingress: [{{action: Deny, from: [{Ops}]}}, {{action: Accept, from: [{All}]}}]}}", Isolated], ["ops/monitor -> shop/web tcp 80 deny", "shop/web -> shop/api tcp 80 deny"]),
         ("no rules for a direction: no say in it", [$"a: {{tier: Admin, priority: 1, {Shop}, ingress: [], {DenyEgress}}}"], ["ops/monitor -> shop/web tcp 80 allow", "shop/web -> ops/monitor tcp 80 deny"]),
         ("no implicit isolation", [$"a: {{tier: Admin, priority: 1, {Shop}, ingress: [{{action: Accept, from: [{Ops}]}}]}}"], ["shop/api -> shop/web tcp 80 allow"]),
-        ("a pod reaches itself, through whatever", [$"a: {{tier: Admin, priority: 1, {Everybody}, {DenyIngress}, {DenyEgress}}}"], ["shop/web -> shop/web tcp 8080 allow"]),
+        ("a pod that a NetworkPolicy isolates reaches itself", ["shop/np: {podSelector: {}, policyTypes: [Ingress, Egress]}", $"a: {{tier: Baseline, priority: 1, {Everybody}, {DenyIngress}, {DenyEgress}}}"], ["shop/web -> shop/web tcp 8080 allow"]),
+        ("a pod that reaches itself through a Service is subject to cluster policies: egress", [$"a: {{tier: Admin, priority: 1, {Everybody}, {DenyEgress}}}"], ["shop/web -> shop/web tcp 8080 deny"]),
+        ("a pod that reaches itself through a Service is subject to cluster policies: ingress", [$"a: {{tier: Baseline, priority: 1, {Everybody}, {DenyIngress}}}"], ["shop/web -> shop/web tcp 8080 deny"]),
     ];
 
     private static readonly (string Title, string[] Policies, string[] Flows)[] Peers =
