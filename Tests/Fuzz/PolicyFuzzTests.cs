@@ -22,8 +22,6 @@ public class PolicyFuzzTests
           "egress": [{"to": [{"ipBlock": {"cidr": "fd00::/8"}}], "ports": [{"port": 53}]}]}}
         """;
 
-    private static readonly string[] Values = ["null", "0", "-1", "1", "65536", "1e3", "99999999999999999999", "true", "\"\"", "\"x\"", "\"X\\u0000\"", "\"-\"", "\"80\"", "\"10.0.0.0/8\"", "\"10.0.0.1/33\"", "\"::ffff:10.0.0.0/104\"", "[]", "{}", "[null]", "[[]]", "[{}]", "{\"x\":1}", "[\"Ingress\"]", "[\"Egress\"]"];
-
     private static readonly Labels Selected = Labels.Of([new("app", "web"), new("tier", "a")]);
 
     // One change at each place of the object, every kind of change: no chance in it.
@@ -31,12 +29,12 @@ public class PolicyFuzzTests
     public void Any_one_change_is_understood_as_the_API_does_or_isolates()
     {
         var count = 0;
-        foreach (var path in Places(JsonNode.Parse(Policy)!["spec"]!, []).ToList())
+        foreach (var path in JsonChange.Places(JsonNode.Parse(Policy)!["spec"]!, []).ToList())
         {
-            foreach (var change in Changes(path))
+            foreach (var change in JsonChange.Changes(path))
             {
                 var changed = JsonNode.Parse(Policy)!;
-                if (Apply(changed["spec"]!, path, change))
+                if (JsonChange.Apply(changed["spec"]!, path, change))
                     Hold(changed.ToJsonString());
                 count++;
             }
@@ -55,12 +53,12 @@ public class PolicyFuzzTests
             var changed = JsonNode.Parse(Policy)!;
             for (var changes = random.Next(2, 5); changes > 0; changes--)
             {
-                var places = Places(changed["spec"]!, []).Where(place => place[0] is not "podSelector").ToList(); // so that it is known what is selected
+                var places = JsonChange.Places(changed["spec"]!, []).Where(place => place[0] is not "podSelector").ToList(); // so that it is known what is selected
                 if (places.Count == 0)
                     break;
                 var path = places[random.Next(places.Count)];
-                var kinds = Changes(path).ToList();
-                Apply(changed["spec"]!, path, kinds[random.Next(kinds.Count)]);
+                var kinds = JsonChange.Changes(path).ToList();
+                JsonChange.Apply(changed["spec"]!, path, kinds[random.Next(kinds.Count)]);
             }
 
             Hold(changed.ToJsonString());
@@ -117,64 +115,6 @@ public class PolicyFuzzTests
         JsonArray items => $"[{string.Join(",", items.Select(Canonical))}]",
         _ => node?.ToJsonString() ?? "null",
     };
-
-    // The way to each member and item, as keys and indices.
-    private static IEnumerable<object[]> Places(JsonNode node, object[] path) => node switch
-    {
-        JsonObject members => members.SelectMany(member => Below(member.Value, [.. path, member.Key])),
-        JsonArray items => items.SelectMany((item, index) => Below(item, [.. path, index])),
-        _ => [],
-    };
-
-    private static IEnumerable<object[]> Below(JsonNode? node, object[] path) => node is null ? [path] : Places(node, path).Prepend(path);
-
-    private static IEnumerable<string> Changes(object[] path) =>
-        [.. Values.Select(value => "=" + value), "remove", "add", .. path[^1] is string ? ["rename", "upper"] : (string[])["twice"]];
-
-    private static bool Apply(JsonNode root, object[] path, string change)
-    {
-        var parent = root;
-        foreach (var step in path[..^1])
-            parent = step is string key ? parent[key]! : parent[(int)step]!;
-        if (parent is JsonArray items)
-            return ApplyToItem(items, (int)path[^1], change);
-        var (members, name) = (parent.AsObject(), (string)path[^1]);
-        var value = members[name]?.DeepClone();
-        switch (change)
-        {
-            case "add":
-                return members.TryAdd("surprise", 1);
-            case "remove":
-                return members.Remove(name);
-            case "rename" or "upper":
-                members.Remove(name);
-                return members.TryAdd(change == "upper" ? char.ToUpperInvariant(name[0]) + name[1..] : name + "x", value);
-            default:
-                members[name] = JsonNode.Parse(change[1..]);
-                return true;
-        }
-    }
-
-    private static bool ApplyToItem(JsonArray items, int index, string change)
-    {
-        switch (change)
-        {
-            case "add":
-                items.Insert(index, JsonNode.Parse("\"surprise\""));
-                break;
-            case "remove":
-                items.RemoveAt(index);
-                break;
-            case "twice":
-                items.Insert(index, items[index]?.DeepClone());
-                break;
-            default:
-                items[index] = JsonNode.Parse(change[1..]);
-                break;
-        }
-
-        return true;
-    }
 
     // The types' own converter reads both and writes text alone.
     private sealed class IntOrStringConverter : System.Text.Json.Serialization.JsonConverter<IntOrString>
