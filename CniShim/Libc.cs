@@ -1,4 +1,5 @@
 using System.ComponentModel;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
@@ -18,6 +19,12 @@ internal static partial class Libc
     public const uint STATX_INO = 0x100;
     public const uint NS_GET_NSTYPE = 0xb703;
     public const int CLONE_NEWNET = 0x40000000;
+    public const int AF_INET = 2;
+    public const int SOCK_DGRAM = 2;
+    public const int SOCK_CLOEXEC = 0x80000;
+    public const uint SIOCGIFFLAGS = 0x8913;
+    public const uint SIOCSIFFLAGS = 0x8914;
+    public const short IFF_UP = 1;
     public const int ENOENT = 2;
     public const int EINTR = 4;
     public const int EAGAIN = 11;
@@ -43,6 +50,18 @@ internal static partial class Libc
     [LibraryImport("libc", SetLastError = true)]
     public static partial int ioctl(SafeFileHandle fd, nuint request);
 
+    /// <summary>ioctl(2) of netdevice(7).</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int ioctl(SafeHandle fd, nuint request, ref Ifreq argument);
+
+    /// <summary>socket(2); the handle is invalid on failure.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial SafeFileHandle socket(int domain, int type, int protocol);
+
+    /// <summary>setns(2): for the calling thread.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int setns(SafeFileHandle fd, int nstype);
+
     /// <summary>statx(2): its struct is the same on every architecture.</summary>
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     public static partial int statx(SafeFileHandle dirfd, string path, int flags, uint mask, out Statx buffer);
@@ -63,5 +82,37 @@ internal static partial class Libc
 
         [FieldOffset(140)]
         public uint stx_dev_minor;
+    }
+
+    /// <summary>struct ifreq of linux/if.h: a name and, of the union, the flags; 40 bytes, less where pointers are short.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    public struct Ifreq
+    {
+        private Name16 ifr_name;
+
+        /// <summary>ifr_flags.</summary>
+        public short Flags;
+
+        private Rest22 rest;
+
+        /// <summary>A request about one interface.</summary>
+        /// <param name="name">ASCII, shorter than 16 bytes.</param>
+        public Ifreq(string name)
+        {
+            for (var i = 0; i < name.Length; i++)
+                ifr_name[i] = (byte)name[i];
+        }
+
+        [InlineArray(16)]
+        private struct Name16
+        {
+            private byte first;
+        }
+
+        [InlineArray(22)]
+        private struct Rest22
+        {
+            private byte first;
+        }
     }
 }

@@ -34,6 +34,15 @@ internal static class NetworkNamespace
         return !netns.IsInvalid && IdentityOf(netns, path) == OwnIdentity(own);
     }
 
+    /// <summary>Moves the calling thread, and nothing else of this process, into the namespace at <paramref name="path"/>.</summary>
+    /// <exception cref="IOException">It is gone, or the kernel does not let us in.</exception>
+    public static void Enter(string path)
+    {
+        using var netns = Open(path);
+        if (netns.IsInvalid || Libc.setns(netns, Libc.CLONE_NEWNET) < 0)
+            throw Libc.Failure(netns.IsInvalid ? "open" : "setns", path);
+    }
+
     // O_NONBLOCK: should the path be a FIFO, it must not hold us
     private static SafeFileHandle Open(string path) => Libc.open(path, Libc.O_RDONLY | Libc.O_CLOEXEC | Libc.O_NONBLOCK, 0);
 

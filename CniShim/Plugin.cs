@@ -62,6 +62,12 @@ internal sealed class Plugin(CniEnvironment environment)
         CniVersion.Require(configuration.CniVersion, command);
         cniVersion = configuration.CniVersion;
         configuration.Check();
+        if (configuration.Type == Loopback.Type)
+        {
+            CallLoopback(new(environment, variables, configuration), command);
+            return;
+        }
+
         var verbs = new Verbs(environment, variables, configuration);
         switch (command)
         {
@@ -81,6 +87,15 @@ internal sealed class Plugin(CniEnvironment environment)
                 verbs.Status();
                 break;
         }
+    }
+
+    // Its other verbs have nothing to do.
+    private void CallLoopback(Loopback loopback, string command)
+    {
+        if (command == "ADD")
+            Print(loopback.Add());
+        else if (command == "CHECK")
+            loopback.Check();
     }
 
     // In one write, so that nobody can read half of it.

@@ -8,6 +8,7 @@ var root = new RootCommand("Connects and protects the pods of a Kubernetes node:
     ExplainCommand.Create(),
     VerifyCommand.Create(),
     RenderCommand.Create(),
+    InstallCommand.Create(),
     DemoCommand.Create(),
 };
 var invocation = root.Parse(args.Length == 0 ? ["--help"] : args);

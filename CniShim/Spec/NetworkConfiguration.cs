@@ -17,6 +17,9 @@ internal sealed record NetworkConfiguration
     /// <summary>name of the network; safe as a folder's name.</summary>
     public required string Name { get; init; }
 
+    /// <summary>type: the name of the plugin's file; empty when absent.</summary>
+    public required string Type { get; init; }
+
     /// <summary>socket: the agent's.</summary>
     public required string Socket { get; init; }
 
@@ -54,6 +57,7 @@ internal sealed record NetworkConfiguration
             Stdin = bytes,
             CniVersion = root.Text("cniVersion") is { Length: > 0 } version ? version : Spec.CniVersion.Unstated,
             Name = root.Text("name"),
+            Type = root.Text("type"),
             Socket = root.Text("socket") is { Length: > 0 } socket ? socket : "/run/overlay/agent.sock",
             Ipam = root.Find("ipam") ?? empty,
             Args = root.Find("args")?.Find("cni") ?? empty,
