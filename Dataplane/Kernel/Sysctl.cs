@@ -2,10 +2,13 @@ using System.Globalization;
 
 namespace Overlay.Dataplane.Kernel;
 
-/// <summary>Reads and writes <c>/proc/sys/net</c> of the calling thread's network namespace.</summary>
+/// <summary>Reads and writes <c>/proc/sys/net</c> of the calling thread's network namespace, wherever that folder is mounted.</summary>
 public static class Sysctl
 {
-    private const string Root = "/proc/sys/net/";
+    /// <summary>Where a container may be given the keys: its runtime keeps /proc/sys read-only unless it is privileged.</summary>
+    public const string Mounted = "/host/proc/sys/net/";
+
+    private static readonly string Root = Directory.Exists(Mounted) ? Mounted : "/proc/sys/net/";
 
     /// <summary>The value of <paramref name="name"/> (<c>ipv4/ip_forward</c>), or null when this kernel has no such key.</summary>
     public static int? Read(string name)
@@ -27,7 +30,7 @@ public static class Sysctl
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new IOException($"cannot set net/{name} to {value}: {e.Message} Give the agent a writable /proc/sys/net (a privileged container, or CAP_NET_ADMIN and no read-only mount).", e);
+            throw new IOException($"cannot set net/{name} to {value}: {e.Message} Give the agent a writable /proc/sys/net (in a container: the host's, mounted at {Mounted}) and CAP_NET_ADMIN.", e);
         }
     }
 

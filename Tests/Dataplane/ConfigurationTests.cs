@@ -7,7 +7,7 @@ public class ConfigurationTests
     private static readonly Dictionary<string, string> None = [];
 
     // For each key: its environment variable, its flag, and two texts other than the default with what they make of the configuration.
-    private static readonly object[][] Keys =
+    internal static readonly object[][] Keys =
     [
         ["nodeName", "OVERLAY_NODE_NAME", "--node-name", "n1", "n2"],
         ["datastore", "OVERLAY_DATASTORE", "--datastore", "directory:/a", "directory:/b"],

@@ -1,0 +1,212 @@
+using System.Text.Json.Nodes;
+using k8s;
+using k8s.Models;
+using Overlay.Dataplane.Desired;
+using Overlay.Dataplane.Yaml;
+using Overlay.Tests.Dataplane;
+
+namespace Overlay.Tests.Chart;
+
+/// <summary>What a user of the Helm chart, and of the manifests that are made from it, gets.</summary>
+public class ChartTests
+{
+    private const string Node = "node-1";
+
+    // They differ from node to node: nodeName comes from the pod (OVERLAY_NODE_NAME), podCIDRs from the Node.
+    private static readonly string[] PerNode = ["nodeName", "podCIDRs"];
+
+    private static readonly string Everything = Path.Combine(SourceTree.Root, "Tests", "Golden", "chart", "everything.values.yaml");
+
+    private static readonly Dictionary<string, Type> Types = new[]
+    {
+        typeof(V1ServiceAccount), typeof(V1ClusterRole), typeof(V1ClusterRoleBinding), typeof(V1ConfigMap), typeof(V1DaemonSet), typeof(V1Service),
+    }.ToDictionary(type => $"{(KindOf(type).Group is { Length: > 0 } group ? group + "/" : "")}{KindOf(type).ApiVersion}/{KindOf(type).Kind}");
+
+    [Test]
+    public void Helm_has_nothing_to_criticise() => Assert.That(Helm.Run("lint", "--strict", Helm.Chart), Does.Contain("1 chart(s) linted, 0 chart(s) failed"));
+
+    [Test]
+    public void Its_version_is_that_of_the_project()
+    {
+        var chart = File.ReadAllText(Path.Combine(Helm.Chart, "Chart.yaml"));
+        var version = Overlay.Dataplane.Cli.Version.Text;
+        Assert.That(chart, Does.Contain($"\nversion: {version}\n").And.Contain($"\nappVersion: {version}\n"));
+    }
+
+    // The plain manifests, for kubectl apply and for k0s, are what the chart gives without any values.
+    [Test]
+    public void Plain_manifests_are_those_of_the_chart()
+    {
+        var folder = Path.Combine(Helm.Chart, "manifests");
+        var rendered = Helm.Template();
+        foreach (var (name, text) in rendered)
+            Assert.That(text, Is.EqualTo(Golden(Path.Combine(folder, name), text)), $"{name}: OVERLAY_ACCEPT=1 takes the new text over; read its difference before you commit it.");
+        Assert.That(Directory.EnumerateFileSystemEntries(folder).Select(Path.GetFileName), Is.EquivalentTo(rendered.Keys), "k0s takes *.yaml of one folder, and nothing below it");
+    }
+
+    [Test]
+    public void Changed_values_give_what_is_in_the_golden_file()
+    {
+        var text = string.Concat(Helm.Template("--values", Everything).Select(file => $"---\n# {file.Key}\n{file.Value}"));
+        Assert.That(text, Is.EqualTo(Golden(Path.ChangeExtension(Everything, null).Replace(".values", ".yaml"), text)), "OVERLAY_ACCEPT=1 takes the new text over; read its difference before you commit it.");
+    }
+
+    // A field that the API does not have would be dropped there in silence.
+    [Test]
+    public void Every_manifest_is_an_object_of_the_API_and_has_no_other_fields()
+    {
+        foreach (var text in Helm.Template().Values.Concat(Helm.Template("--values", Everything).Values))
+        {
+            foreach (var document in text.Split("\n---\n").Where(document => !document.Contains("kind: ServiceMonitor")))
+                Assert.That(KubernetesYaml.LoadAllFromString(document, Types, strict: true), Has.Count.EqualTo(1), document);
+        }
+    }
+
+    [Test]
+    public void Every_object_that_has_a_namespace_names_it()
+    {
+        foreach (var text in Helm.Template("--values", Everything).Values.SelectMany(text => text.Split("\n---\n")))
+            Assert.That(text.Contains("kind: ClusterRole"), Is.Not.EqualTo(text.Contains("\n  namespace: kube-system\n")), text);
+    }
+
+    [Test]
+    public void Its_values_have_every_key_of_the_configuration()
+    {
+        var values = (YamlNode.Mapping)YamlText.Read(File.ReadAllText(Path.Combine(Helm.Chart, "values.yaml"))).Single().Root!;
+        var config = (YamlNode.Mapping)values.Entries.Single(entry => entry.Key.Text == "config").Value;
+        Assert.That(Keys(config, ""), Is.EquivalentTo(ConfigurationKey.All.Select(key => key.Name).Except(PerNode)));
+    }
+
+    [Test]
+    public void Without_values_the_agent_has_its_defaults() => Assert.That(Configuration(Helm.Template()), Is.EqualTo(new OverlayConfiguration { NodeName = Node }));
+
+    [TestCase(3)]
+    [TestCase(4)]
+    public void Every_key_can_be_set_by_values_and_reaches_the_agent(int text)
+    {
+        var (expected, config) = (new OverlayConfiguration { NodeName = Node }, new JsonObject());
+        foreach (var key in ConfigurationKey.All.ExceptBy(PerNode, key => key.Name))
+        {
+            var value = (string)ConfigurationTests.Keys.Single(row => (string)row[0] == key.Name)[text];
+            expected = key.With(expected, value)!;
+            Set(config, key.Name, bool.TryParse(value, out var truth) ? truth : int.TryParse(value, out var number) ? number : value);
+        }
+
+        Assert.That(Configuration(WithConfig(config, Helm.Template)), Is.EqualTo(expected));
+    }
+
+    [Test]
+    public void Wrong_values_of_every_key_are_refused_and_named()
+    {
+        var config = new JsonObject();
+        foreach (var key in ConfigurationKey.All)
+            Set(config, key.Name, new JsonArray());
+        var (exitCode, _, error) = WithConfig(config, values => Helm.TryRun(["template", Helm.Chart, .. values]));
+        Assert.That(exitCode, Is.Not.Zero);
+        foreach (var key in ConfigurationKey.All.ExceptBy(PerNode, key => key.Name))
+            Assert.That(error, Does.Contain($"'/config/{key.Name.Replace('.', '/')}'"));
+        Assert.That(error, Does.Match("'/config': additional properties .*'nodeName'").And.Match("'/config': additional properties .*'podCIDRs'"));
+    }
+
+    [TestCase("config.vxlan.vni=16777216", "/config/vxlan/vni")]
+    [TestCase("config.vxlan.port=0", "/config/vxlan/port")]
+    [TestCase("config.vxlan.prot=4789", "prot")]
+    [TestCase("config.mtu=1279", "/config/mtu")]
+    [TestCase("config.datastore=etcd", "/config/datastore")]
+    [TestCase("config.resyncInterval=0s", "/config/resyncInterval")]
+    [TestCase("config.cni.confName=05-overlay.conf", "/config/cni/confName")]
+    [TestCase("config.metrics.address=9091", "/config/metrics/address")]
+    [TestCase("metrics.address=:9091", "metrics")]
+    [TestCase("image.tagg=1", "tagg")]
+    [TestCase("maxUnavailable=0", "/maxUnavailable")]
+    [TestCase("tolerations[0].efect=NoExecute", "efect")]
+    [TestCase("resources.limits.memroy=1Gi", "memroy")]
+    [TestCase("serviceMonitor.enabled=true", "serviceMonitor.enabled needs config.metrics.address")]
+    public void What_cannot_be_meant_is_refused(string setting, string named)
+    {
+        var (exitCode, _, error) = Helm.TryRun("template", Helm.Chart, "--set", setting);
+        Assert.That(exitCode, Is.Not.Zero);
+        Assert.That(error, Does.Contain(named));
+    }
+
+    // get of one pod: ADD of a pod that the watch has not shown yet. patch: NetworkUnavailable. create: Events of rejected policies.
+    [Test]
+    public void Its_role_allows_what_the_agent_does_and_nothing_else()
+    {
+        var role = KubernetesYaml.LoadAllFromString(Helm.Template()["rbac.yaml"], Types, strict: true).OfType<V1ClusterRole>().Single();
+        var allowed = from rule in role.Rules
+                      from resource in rule.Resources
+                      from verb in rule.Verbs
+                      select $"{verb} {rule.ApiGroups.Single()}/{resource}";
+        Assert.That(allowed, Is.EquivalentTo(new[]
+        {
+            "list /nodes", "watch /nodes", "list /namespaces", "watch /namespaces", "get /pods", "list /pods", "watch /pods",
+            "list networking.k8s.io/networkpolicies", "watch networking.k8s.io/networkpolicies",
+            "list policy.networking.k8s.io/clusternetworkpolicies", "watch policy.networking.k8s.io/clusternetworkpolicies",
+            "patch /nodes/status", "create /events",
+        }));
+        Assert.That(role.Rules.SelectMany(rule => rule.NonResourceURLs ?? []).Concat(role.Rules.SelectMany(rule => rule.ResourceNames ?? [])), Is.Empty);
+    }
+
+    // Each mount has a volume, and each program that is started, with its flags, is one that the image has.
+    [Test]
+    public void Its_containers_start_what_the_image_holds()
+    {
+        var pod = KubernetesYaml.Deserialize<V1DaemonSet>(Helm.Template("--values", Everything)["daemonset.yaml"], strict: true).Spec.Template.Spec;
+        foreach (var container in pod.InitContainers.Concat(pod.Containers))
+        {
+            Assert.That(container.VolumeMounts.Select(mount => mount.Name).Distinct(), Is.SubsetOf(pod.Volumes.Select(volume => volume.Name)));
+            Assert.That(container.Command[0], Is.EqualTo("/overlay"));
+        }
+
+        Assert.That(pod.InitContainers.Single().Command.Skip(1), Is.EqualTo(new[] { "install", "--cni-bin-dir", pod.InitContainers[0].VolumeMounts.Single().MountPath }));
+    }
+
+    private static OverlayConfiguration Configuration(SortedDictionary<string, string> files)
+    {
+        var map = KubernetesYaml.Deserialize<V1ConfigMap>(files["configmap.yaml"], strict: true);
+        var reading = ConfigurationReader.Read("overlay.yaml", map.Data["overlay.yaml"], new Dictionary<string, string> { ["OVERLAY_NODE_NAME"] = Node }, new Dictionary<string, string>(), toRun: false);
+        Assert.That(reading.Errors, Is.Empty);
+        return reading.Configuration!;
+    }
+
+    private static T WithConfig<T>(JsonObject config, Func<string[], T> run)
+    {
+        var file = Path.GetTempFileName();
+        try
+        {
+            File.WriteAllText(file, new JsonObject { ["config"] = config }.ToJsonString());
+            return run(["--values", file]);
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    private static void Set(JsonObject config, string key, JsonNode value)
+    {
+        if (key.Split('.') is not [var outer, var inner])
+            config[key] = value;
+        else if (config[outer] is JsonObject there)
+            there[inner] = value;
+        else
+            config[outer] = new JsonObject { [inner] = value };
+    }
+
+    private static IEnumerable<string> Keys(YamlNode.Mapping mapping, string prefix) => mapping.Entries.SelectMany(entry =>
+        entry.Value is YamlNode.Mapping inner ? Keys(inner, $"{prefix}{entry.Key.Text}.") : [prefix + entry.Key.Text]);
+
+    private static KubernetesEntityAttribute KindOf(Type type) => (KubernetesEntityAttribute)Attribute.GetCustomAttribute(type, typeof(KubernetesEntityAttribute))!;
+
+    private static string Golden(string path, string actual)
+    {
+        if (Environment.GetEnvironmentVariable("OVERLAY_ACCEPT") == "1")
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+            File.WriteAllText(path, actual);
+        }
+
+        return File.Exists(path) ? File.ReadAllText(path) : $"{path} is missing: OVERLAY_ACCEPT=1 writes it.";
+    }
+}
