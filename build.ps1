@@ -16,7 +16,7 @@ usage: ./build.ps1 VERB
   test [FILTER]   every test, or those whose full name contains FILTER (root: also those in network namespaces)
   demo [OPTION]   build, then `overlay demo`: nodes, pods and policies on this machine (root)
   bench NAME      a measurement; policy: what policies on one pod cost the first packet of a flow (root)
-  package         packages for distributions (none yet)
+  package         the container image for this machine's architecture, the Helm chart and the plain manifests, at artifacts/package
   clean           remove everything that was built
   help            this text
 USAGE
@@ -77,6 +77,21 @@ build() {
     done
 }
 
+package() {
+    need gcc gcc
+    need cmake cmake
+    need /usr/include/stdlib.h libc6-dev
+    need '/usr/lib/*/libssl.a' libssl-dev
+    install 'the image'
+    find_dotnet
+    trap give_back EXIT
+    say 'Linking overlay and overlay-cni statically; the first time takes some minutes.'
+    for project in Dataplane CniShim; do
+        dotnet publish $project -c Static -o artifacts/static -v quiet
+    done
+    dotnet run --project Packaging -- artifacts/static . artifacts/package
+}
+
 need_for_tests() {
     need gcc gcc
     need /usr/include/stdlib.h libc6-dev
@@ -123,7 +138,7 @@ case $verb in
     test) run_tests "$@" ;;
     demo) build; artifacts/bin/overlay demo "$@" ;;
     bench) run_bench "$@" ;;
-    package) fail 'there are no packages yet; `./build.ps1 build` puts both programs in artifacts/bin' ;;
+    package) package ;;
     clean) rm -rf artifacts ./*/bin ./*/obj ;;
     help | -h | --help) usage ;;
     *) printf 'build.ps1: unknown verb "%s"\n\n' "$verb" >&2; usage >&2; exit 2 ;;

@@ -10,7 +10,7 @@ public partial class ArchitectureTests
     private const int MaximumFile = 400;
     private const int MaximumMethod = 60;
 
-    private static readonly string[] Projects = ["CniShim", "Dataplane", "PolicyEngine", "Tests"];
+    private static readonly string[] Projects = ["CniShim", "Dataplane", "Packaging", "PolicyEngine", "Tests"];
 
     private static readonly List<SourceFile> Sources =
     [
