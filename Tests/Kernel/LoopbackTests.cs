@@ -23,8 +23,8 @@ public class LoopbackTests
         var outcome = Call("ADD", Containerd);
         Assert.That(outcome.Verdict, Is.EqualTo("0"), outcome.Stdout);
         Assert.That(Flags(), Does.Contain("UP"));
-        Assert.That(outcome.Stdout, Is.EqualTo(
-            """{"cniVersion":"1.0.0","interfaces":[{"name":"lo","mac":"00:00:00:00:00:00","sandbox":"NETNS"}],"ips":[{"interface":0,"address":"127.0.0.1/8"},{"interface":0,"address":"::1/128"}],"dns":{}}""".Replace("NETNS", _pod.Path) + "\n"));
+        const string Result = """{"cniVersion":"1.0.0","interfaces":[{"name":"lo","mac":"00:00:00:00:00:00","sandbox":"NETNS"}],"ips":[{"interface":0,"address":"127.0.0.1/8"},{"interface":0,"address":"::1/128"}],"dns":{}}""";
+        Assert.That(outcome.Stdout, Is.EqualTo(Result.Replace("NETNS", _pod.Path) + "\n"));
         Assert.That(Call("ADD", Containerd).Verdict, Is.EqualTo("0"), "a second time");
     }
 

@@ -77,14 +77,20 @@ public class OciArchiveTests
     [Test]
     public void The_real_image_runs_where_nothing_else_is()
     {
-        var archive = Directory.Exists(Package) ? Directory.EnumerateFiles(Package, "*.oci.tar").SingleOrDefault() : null;
-        if (archive is null)
-            Assert.Ignore("Needs the image in artifacts/package: ./build.ps1 package makes it.");
-        var image = File.ReadAllBytes(archive!);
+        var image = File.ReadAllBytes(RealImage());
         var version = Overlay.Dataplane.Cli.Version.Text;
         Assert.That(RunAlone(image, "overlay", "--version"), Is.EqualTo(version));
         Assert.That(RunAlone(image, "overlay-cni", "--version"), Does.StartWith($"CNI plugin overlay-cni {version}\n"));
         Assert.That(RunAlone(image, "overlay", "install", "--cni-bin-dir", "/opt/cni/bin"), Is.EqualTo("/opt/cni/bin/overlay-cni written\n/opt/cni/bin/loopback linked to overlay-cni"));
+    }
+
+    /// <summary>The archive that was made of the product, or the test is skipped.</summary>
+    internal static string RealImage()
+    {
+        var archive = Directory.Exists(Package) ? Directory.EnumerateFiles(Package, "*.oci.tar").SingleOrDefault() : null;
+        if (archive is null)
+            Assert.Ignore("Needs the image in artifacts/package: ./build.ps1 package makes it.");
+        return archive!;
     }
 
     /// <summary>Runs a program of the image's layer with that layer as its whole file system.</summary>
