@@ -70,6 +70,8 @@ public static class ConfigurationReader
         var documents = YamlText.Read(text);
         foreach (var broken in documents.Where(document => document.Root is null))
             errors.Add($"{source}:{broken.Line}: {broken.Error}");
+        foreach (var flaw in documents.SelectMany(document => document.Flaws))
+            errors.Add($"{source}:{flaw.Line}: {(flaw.Field.Length > 0 ? $"{flaw.Field}: " : "")}{flaw.Reason}");
         if (documents.Count > 1)
             errors.Add($"{source}:{documents[1].Line}: a second document begins here; the configuration is one.");
         if (errors.Count > 0 || documents.Count == 0)

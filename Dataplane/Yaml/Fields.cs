@@ -83,6 +83,9 @@ internal sealed class Fields
         {
             case null:
                 return null;
+            case YamlNode.Scalar { IsPlain: true } scalar when scalar.Text.TrimStart('+', '-') is ['0', _, ..] digits && digits.All(char.IsAsciiDigit):
+                Reject(name, $"{scalar.Text} begins with a zero, which YAML 1.1 reads as octal; write it without.");
+                return null;
             case YamlNode.Scalar { IsPlain: true } scalar when long.TryParse(scalar.Text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number):
                 return number;
             case var node:

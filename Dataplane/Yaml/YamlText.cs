@@ -7,7 +7,9 @@ namespace Overlay.Dataplane.Yaml;
 /// <param name="Line">1-based line of its first content, or of its error.</param>
 /// <param name="Root">Null when it is broken.</param>
 /// <param name="Error">One clear sentence when it is broken.</param>
-public sealed record YamlDocument(int Line, YamlNode? Root, string? Error);
+/// <param name="Flaws">What is wrong in a document that can be read nevertheless: a key that is there twice (the first counts) or is no single word (it is left out), an alias that
+/// names nothing. Whoever reads on decides what to make of it.</param>
+public sealed record YamlDocument(int Line, YamlNode? Root, string? Error, IReadOnlyList<FieldProblem> Flaws);
 
 /// <summary>
 /// Reads YAML, and JSON as part of it, into <see cref="YamlNode"/>s over YamlDotNet's parser: no reflection, lines kept, nesting bounded.
@@ -17,6 +19,8 @@ public static class YamlText
 {
     private const int MaxDepth = 64;
     private const int MaxAliased = 100_000;
+    private const int MaxFlaws = 100;
+    private const int MaxKey = 64; // of each key in the path of a flaw
 
     /// <summary>All documents that hold something. A line <c>---</c> always begins a new document, so a broken one does not hide the next.</summary>
     public static IReadOnlyList<YamlDocument> Read(string text)
@@ -63,9 +67,10 @@ public static class YamlText
                     continue;
                 isEmpty = false;
                 parser.MoveNext();
-                var root = new Tree(parser, offset).Read(0);
+                var tree = new Tree(parser, offset);
+                var root = tree.Read(0);
                 if (root is not YamlNode.Scalar { IsNull: true })
-                    documents.Add(new(root.Line, root, null));
+                    documents.Add(new(root.Line, root, null, tree.Flaws));
             }
 
             if (isEmpty)
@@ -86,7 +91,7 @@ public static class YamlText
         {
             // The parser counts one line on at the end of the text.
             var line = Math.Min((int)mark.Line, part.AsSpan().TrimEnd().Count('\n') + 1);
-            documents.Add(new(line + offset, null, $"not valid YAML: {reason.TrimEnd('.')}."));
+            documents.Add(new(line + offset, null, $"not valid YAML: {reason.TrimEnd('.')}.", []));
         }
     }
 
@@ -104,11 +109,14 @@ public static class YamlText
 
     private sealed class Tree(Parser parser, int offset)
     {
-        private readonly Dictionary<AnchorName, (YamlNode Node, long Size)> _anchors = [];
+        private readonly Dictionary<AnchorName, (YamlNode Node, long Size, bool IsFlawed)> _anchors = [];
+        private readonly List<string> _path = [];
 
         // Nodes read so far, with those that aliases stand for; and the latter alone.
         private long _size;
         private long _aliased;
+
+        public List<FieldProblem> Flaws { get; } = [];
 
         // The parser stands at the first event of the node; afterwards at its last.
         public YamlNode Read(int depth)
@@ -117,7 +125,7 @@ public static class YamlText
             _size++;
             return parser.Current switch
             {
-                Scalar scalar => Anchor(scalar.Anchor, new YamlNode.Scalar(LineOf(mark), scalar.Value, scalar.Style == ScalarStyle.Plain), _size - 1),
+                Scalar scalar => Anchor(scalar.Anchor, new YamlNode.Scalar(LineOf(mark), scalar.Value, scalar.Style == ScalarStyle.Plain), (_size - 1, Flaws.Count)),
                 AnchorAlias alias => Resolve(alias, mark),
                 _ when depth == MaxDepth => throw Error(mark, $"nested deeper than {MaxDepth} levels"),
                 SequenceStart => ReadSequence(mark, depth),
@@ -128,27 +136,30 @@ public static class YamlText
 
         private YamlNode.Sequence ReadSequence(Mark start, int depth)
         {
-            var (anchor, before) = (((NodeEvent)parser.Current!).Anchor, _size - 1);
+            var (anchor, before) = (((NodeEvent)parser.Current!).Anchor, (_size - 1, Flaws.Count));
             var items = new List<YamlNode>();
             while (parser.MoveNext() && parser.Current is not SequenceEnd)
-                items.Add(Read(depth + 1));
+                items.Add(ReadAt($"[{items.Count}]", depth));
             return Anchor(anchor, new YamlNode.Sequence(LineOf(start), items), before);
         }
 
         private YamlNode.Mapping ReadMapping(Mark start, int depth)
         {
-            var (anchor, before) = (((NodeEvent)parser.Current!).Anchor, _size - 1);
+            var (anchor, before) = (((NodeEvent)parser.Current!).Anchor, (_size - 1, Flaws.Count));
             var entries = new List<KeyValuePair<YamlNode.Scalar, YamlNode>>();
             var keys = new HashSet<string>(StringComparer.Ordinal);
             while (parser.MoveNext() && parser.Current is not MappingEnd)
             {
                 var mark = parser.Current!.Start;
-                if (Read(depth + 1) is not YamlNode.Scalar key)
-                    throw Error(mark, "a key must be a single word");
-                if (!keys.Add(key.Text))
-                    throw Error(mark, $"the key {key.Text} is there twice");
+                var key = Read(depth + 1) as YamlNode.Scalar;
+                if (key is null)
+                    Note(mark, "a key must be a single word.");
                 parser.MoveNext();
-                entries.Add(new(key, Read(depth + 1)));
+                var value = key is null ? Read(depth + 1) : ReadAt(key.Text, depth);
+                if (key is not null && keys.Add(key.Text))
+                    entries.Add(new(key, value));
+                else if (key is not null)
+                    Note(mark, "the key is there twice; keep one.", key.Text);
             }
 
             return Anchor(anchor, new YamlNode.Mapping(LineOf(start), entries), before);
@@ -157,19 +168,42 @@ public static class YamlText
         private YamlNode Resolve(AnchorAlias alias, Mark mark)
         {
             if (!_anchors.TryGetValue(alias.Value, out var named))
-                throw Error(mark, $"the alias *{alias.Value} names nothing before it");
+            {
+                Note(mark, $"the alias *{alias.Value} names nothing before it.");
+                return new YamlNode.Scalar(LineOf(mark), $"*{alias.Value}", IsPlain: true); // not nothing: something was meant
+            }
+
+            if (named.IsFlawed)
+                Note(mark, $"the alias *{alias.Value} names what is wrong itself.");
             _size += named.Size - 1;
             _aliased += named.Size;
             return _aliased <= MaxAliased ? named.Node : throw Error(mark, $"aliases stand for more than {MaxAliased} values; write them out, in several documents");
         }
 
         // before: how much had been read when the node began.
-        private T Anchor<T>(AnchorName anchor, T node, long before)
+        private T Anchor<T>(AnchorName anchor, T node, (long Size, int Flaws) before)
             where T : YamlNode
         {
             if (!anchor.IsEmpty)
-                _anchors[anchor] = (node, _size - before);
+                _anchors[anchor] = (node, _size - before.Size, Flaws.Count > before.Flaws);
             return node;
+        }
+
+        private YamlNode ReadAt(string step, int depth)
+        {
+            _path.Add(step.Length > MaxKey ? $"{step[..MaxKey]}…" : step);
+            var node = Read(depth + 1);
+            _path.RemoveAt(_path.Count - 1);
+            return node;
+        }
+
+        // So many that they are no slips make the document one that cannot be read.
+        private void Note(Mark mark, string reason, string? key = null)
+        {
+            if (Flaws.Count == MaxFlaws)
+                throw Error(mark, $"more than {MaxFlaws} keys or aliases are wrong");
+            var path = string.Concat((key is null ? _path : _path.Append(key)).Select(step => step.StartsWith('[') ? step : $".{step}"));
+            Flaws.Add(new(LineOf(mark), path.TrimStart('.'), reason));
         }
 
         private int LineOf(Mark mark) => (int)mark.Line + offset;

@@ -36,10 +36,10 @@ internal sealed class PodDispatch(Dictionary<string, KeyedSet> maps)
             Write(BaseChains.Dispatch(path, address.Family), key, pods, path);
     }
 
-    // Whose packets are those of an address that two pods have? Nobody's: dropped, until one of the two is gone.
+    // Whose packets are those of an address that two pods have? Nobody's: dropped, until one of the two is gone. And so are those of a pod that is rejected.
     private void Write(string map, ElementKey key, List<LocalPod>? pods, PacketPath path)
     {
-        var verdict = pods is null ? null : pods.Count == 1 ? pods[0].Group[path].Verdict : Verdict.Drop;
+        var verdict = pods is null ? null : pods is [{ Pod.IsRejected: false } pod] ? pod.Group[path].Verdict : Verdict.Drop;
         if (verdict is { } known)
             maps[map].Put(Element.Of(key, known));
         else

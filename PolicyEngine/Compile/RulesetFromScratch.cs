@@ -49,7 +49,7 @@ internal sealed class RulesetFromScratch(ClusterState state)
                 Add(source);
             foreach (var address in pod.Addresses.Distinct())
             {
-                if (!_claimed.Add((path, address)))
+                if (!_claimed.Add((path, address)) || pod.IsRejected)
                     dispatch[BaseChains.Dispatch(path, address.Family)][address] = Verdict.Drop;
                 else if (isolation.Verdict is { } verdict)
                     dispatch[BaseChains.Dispatch(path, address.Family)][address] = verdict;

@@ -18,6 +18,9 @@ public enum Ground : byte
     /// <summary>Two pods of this node claim the address: nobody gets its packets until one of them is gone.</summary>
     AddressConflict,
 
+    /// <summary>The pod's manifest is rejected: nothing passes until it is understood.</summary>
+    Rejected,
+
     /// <summary>A namespace is not known, whose labels decide which policies or rules mean a pod: nothing is opened until they are.</summary>
     UnknownNamespace,
 
@@ -73,6 +76,7 @@ public sealed record Decision(Direction Direction, bool Allowed, Ground Ground, 
         Ground.Itself => "a pod reaches itself",
         Ground.OwnNode => "between a pod and its own node",
         Ground.AddressConflict => "two pods of this node claim the address",
+        Ground.Rejected => $"the manifest of {Pod!.Name} is rejected, so nobody can tell which policies select it",
         Ground.UnknownNamespace => $"the labels of namespace {Unknown} are not known, and a ClusterNetworkPolicy asks for them",
         Ground.Rule => $"{(Tier == Model.Tier.NetworkPolicy ? "NetworkPolicy" : $"{Tier} policy")} {Rule}",
         Ground.Isolated => $"isolated by {string.Join(", ", Isolating.Select(policy => policy.Name))}, and no rule matches",

@@ -100,6 +100,7 @@ public sealed class PacketClasses(ClusterState state, string node, PolicyJudge j
             .. policies.Select(policy => $"{policy.Tier} {policy.Name}"),
             isBetweenPods.ToString(),
             judge.IsContested(address).ToString(),
+            pod.IsRejected.ToString(),
             judge.IsUndecided(pod, end).ToString(),
             (judge.Stranger(address) is null).ToString(),
             .. end == Direction.Egress ? [] : names.Select(name => $"{name} {string.Join(' ', judge.Resolve(name, address).Order())}"),

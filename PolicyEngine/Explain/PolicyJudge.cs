@@ -37,12 +37,13 @@ public sealed class PolicyJudge(ClusterState state, string node)
             return new(direction, true, Ground.NoPod);
         if (IsContested(own))
             return new(direction, false, Ground.AddressConflict, pod);
-        if (pod.Addresses.AsSpan().Contains(other))
-            return Judge(packet, direction, pod, Ground.Itself);
-        var ownNode = IsOwnNode(pod, other);
+        var isItself = pod.Addresses.AsSpan().Contains(other);
+        var ownNode = !isItself && IsOwnNode(pod, other);
         if (ownNode && (direction == Direction.Ingress || IsNeighbourDiscovery(packet)))
             return new(direction, true, Ground.OwnNode, pod);
-        return Judge(packet, direction, pod, ownNode ? Ground.OwnNode : null);
+        if (pod.IsRejected)
+            return new(direction, false, Ground.Rejected, pod);
+        return Judge(packet, direction, pod, isItself ? Ground.Itself : ownNode ? Ground.OwnNode : null);
     }
 
     /// <summary>The pod, not of the host network, that policies are about at an address: one of this node before others. Null when there is none.</summary>

@@ -36,14 +36,18 @@ public readonly record struct Cidr(InetAddress Address, int PrefixLength)
     /// <summary>Whether the two share an address.</summary>
     public bool Overlaps(Cidr other) => Contains(other.First) || other.Contains(First);
 
-    /// <summary>Reads <c>ADDRESS/LENGTH</c>; the length must be there, plain decimal and in range.</summary>
+    /// <summary>Reads <c>ADDRESS/LENGTH</c>; the length must be there, plain decimal without leading zeros and in range. Refuses IPv4-mapped IPv6 prefixes
+    /// (whose length counts from 128), as it does everything that <see cref="InetAddress.TryParse"/> refuses.</summary>
     public static bool TryParse([NotNullWhen(true)] string? text, out Cidr cidr)
     {
         cidr = default;
         var slash = text?.IndexOf('/', StringComparison.Ordinal) ?? -1;
         if (text is null || slash < 0 || !InetAddress.TryParse(text[..slash], out var address))
             return false;
-        if (!int.TryParse(text.AsSpan(slash + 1), NumberStyles.None, CultureInfo.InvariantCulture, out var length) || length > address.Family.Bits())
+        var digits = text.AsSpan(slash + 1);
+        if (!int.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out var length) || length > address.Family.Bits() || digits is ['0', _, ..])
+            return false;
+        if (address.Family == Family.IPv4 && text.Contains(':', StringComparison.Ordinal))
             return false;
         cidr = new(address, length);
         return true;

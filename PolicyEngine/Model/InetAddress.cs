@@ -54,12 +54,12 @@ public readonly record struct InetAddress(Family Family, UInt128 Value) : ICompa
         _ => throw new ArgumentException($"An IP address has 4 or 16 bytes, not {bytes.Length}.", nameof(bytes)),
     };
 
-    /// <summary>Reads the usual text forms. Refuses scope ids, and IPv4 that is not four decimal parts without leading zeros
+    /// <summary>Reads the usual text forms. Refuses scope ids, brackets and lengths, and IPv4 that is not four decimal parts without leading zeros
     /// (which some read as octal, so that a policy would mean one thing here and another there).</summary>
     public static bool TryParse([NotNullWhen(true)] string? text, out InetAddress address)
     {
         address = default;
-        if (text is null || text.Contains('%', StringComparison.Ordinal) || !IPAddress.TryParse(text, out var parsed))
+        if (text is null || text.AsSpan().IndexOfAny("%[]/") >= 0 || !IPAddress.TryParse(text, out var parsed))
             return false;
         if (parsed.AddressFamily == AddressFamily.InterNetwork && parsed.ToString() != text)
             return false;

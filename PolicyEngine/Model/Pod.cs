@@ -57,7 +57,11 @@ public sealed record Pod(
     EquatableArray<InetAddress> Addresses,
     EquatableArray<NamedPort> Ports,
     bool HostNetwork,
-    string NodeName);
+    string NodeName)
+{
+    /// <summary>Something about it is not understood, such as a label: which policies select it nobody can tell, so nothing passes to it or from it.</summary>
+    public bool IsRejected { get; init; }
+}
 
 /// <summary>What policy needs to know of a namespace.</summary>
 /// <param name="Name">Its name.</param>

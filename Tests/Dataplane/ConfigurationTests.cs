@@ -100,7 +100,7 @@ public class ConfigurationTests
     [TestCase("mtu: {a: b}", "overlay.yaml:1: a mapping is no value of mtu; accepted: auto, or a number from 1280 to 65535.")]
     [TestCase("vxlan: 5", "overlay.yaml:1: the number 5 stands where the keys of vxlan are expected: vxlan.vni, vxlan.port.")]
     [TestCase("vxlan: {port: 1}\nvxlan.port: 2", "overlay.yaml:2: vxlan.port is there twice; keep one.")]
-    [TestCase("mtu: 1500\nmtu: 1400", "overlay.yaml:2: not valid YAML: the key mtu is there twice.")]
+    [TestCase("mtu: 1500\nmtu: 1400", "overlay.yaml:2: mtu: the key is there twice; keep one.")]
     [TestCase("- a", "overlay.yaml:1: a list stands where keys are expected, such as \"encapsulation: vxlan\".")]
     [TestCase("mtu: 1500\n---\nmtu: 1400", "overlay.yaml:3: a second document begins here; the configuration is one.")]
     [TestCase("podCIDRs: 10.42.0.0", "overlay.yaml:1: \"10.42.0.0\" is no value of podCIDRs; accepted: prefixes separated by commas, or empty for the Node's.")]

@@ -178,11 +178,6 @@ public class FromManifestTests
     [TestCase("{apiVersion: v1, kind: Namespace, metadata: {name: a.b}}", "metadata.name")]
     [TestCase("{apiVersion: v1, kind: Pod, metadata: {name: ../../etc}}", "metadata.name")]
     [TestCase("{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: a/b}}", "metadata.namespace")]
-    [TestCase("{apiVersion: v1, kind: Pod, metadata: {name: p, labels: {a: yes}}}", "metadata.labels.a")]
-    [TestCase("{apiVersion: v1, kind: Pod, metadata: {name: p, labels: {\"a b\": c}}}", "metadata.labels.a b")]
-    [TestCase("{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {containers: [{ports: [{name: http}]}]}}", "spec.containers[0].ports[0].containerPort")]
-    [TestCase("{apiVersion: v1, kind: Pod, metadata: {name: p}, status: {podIPs: [{ip: 10.0.0.256}]}}", "status.podIPs[0].ip")]
-    [TestCase("{apiVersion: v2, kind: Pod, metadata: {name: p}}", "apiVersion")]
     [TestCase("{metadata: {name: p}}", "kind")]
     [TestCase("[a, b]", "")]
     public void Another_wrong_object_is_rejected_as_a_whole(string text, string field)

@@ -69,7 +69,7 @@ public static class Clusters
 
     private static Gen<(Pod Pod, bool Local)> PodNamed(NamespacedName name) => Gen.Select(
         SomeLabels, Gen.OneOf(Addresses).Array[0, 2], Port.Array[0, 2], Gen.Int[0, 9], Gen.Bool,
-        (labels, addresses, ports, dice, local) => (new Pod(name, labels, new(addresses), new(ports), dice == 0, local ? "here" : "there"), local));
+        (labels, addresses, ports, dice, local) => (new Pod(name, labels, new(addresses), new(ports), dice == 0, local ? "here" : "there") { IsRejected = dice == 1 }, local));
 
     private static Gen<Policy> PolicyNamed(NamespacedName name) => name.Namespace.Length == 0
         ? Gen.Select(Gen.OneOf(Tier.Admin, Tier.Baseline), Gen.Int[0, 2], SomeSelector, SomeSelector, ClusterRules, ClusterRules, (tier, priority, namespaces, pods, ingress, egress) =>

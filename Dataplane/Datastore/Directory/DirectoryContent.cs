@@ -161,17 +161,18 @@ internal sealed class DirectoryContent
         _ => throw new UnreachableException(),
     };
 
-    // A file that is not YAML keeps all it had; an object that is rejected keeps its own last good version. (A rejected policy has its stand-in.)
+    // A file that is not YAML in part keeps what it had beyond what is understood; an object that is rejected keeps its own last good version. (A rejected policy has its stand-in.)
     private static List<ManifestObject> InForce(ManifestFile read, List<ManifestObject> before)
     {
-        if (read.IsBroken && before.Count > 0)
-            return before;
-        var inForce = read.Found.ToList();
+        var good = before.Where(known => !IsRejectedPod(known)).ToLookup(known => known.Key);
+        var inForce = read.Found.Select(found => IsRejectedPod(found) && good[found.Key].FirstOrDefault() is { } known ? known : found).ToList();
         var found = inForce.Select(found => found.Key).ToHashSet();
         var rejected = read.Rejections.Select(rejection => new ObjectKey(rejection.Kind, rejection.Name)).ToHashSet();
-        inForce.AddRange(before.Where(known => known.Kind is not ("NetworkPolicy" or "ClusterNetworkPolicy") && rejected.Contains(known.Key) && !found.Contains(known.Key)));
+        inForce.AddRange(before.Where(known => !found.Contains(known.Key) && (read.IsBroken || (known.Kind is not ("NetworkPolicy" or "ClusterNetworkPolicy") && rejected.Contains(known.Key)))));
         return inForce;
     }
+
+    private static bool IsRejectedPod(ManifestObject known) => known.Change is ClusterChange.PodSet { Pod.IsRejected: true };
 
     private void Claim(string file, List<ManifestObject> before, List<ManifestObject> after)
     {

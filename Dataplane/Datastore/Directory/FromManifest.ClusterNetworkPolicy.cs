@@ -14,10 +14,14 @@ public static partial class FromManifest
     private static Policy ReadClusterNetworkPolicy(Fields root, NamespacedName name, NamespacedName standIn, List<FieldProblem> problems)
     {
         _ = root.Node("status");
+        var isDirectionInDoubt = problems.Exists(flaw => flaw.Field is "" or "spec" or "spec.ingress" or "spec.egress");
+        var (isTierInDoubt, isPriorityInDoubt, isSubjectInDoubt) = (IsInDoubt(problems, "spec.tier"), IsInDoubt(problems, "spec.priority"), IsInDoubt(problems, "spec.subject"));
         var spec = root.Object("spec");
-        var tier = ReadTier(spec);
-        var priority = ReadPriority(spec);
+        var (tier, priority) = (ReadTier(spec), ReadPriority(spec));
+        (tier, priority) = (isTierInDoubt ? Tier.Admin : tier, isTierInDoubt || isPriorityInDoubt ? 0 : priority);
         var subject = ReadSubject(spec.Object("subject"));
+        if (isSubjectInDoubt)
+            subject = Selector.Everything;
         if (!spec.Has("subject"))
             spec.Reject("subject", "it is missing; the pods to which the policy applies.");
         var (ingress, egress) = (ReadRuleList(spec, "ingress"), ReadRuleList(spec, "egress"));
@@ -29,7 +33,7 @@ public static partial class FromManifest
             return new(name, tier, priority, subject, ingress.Count > 0 ? incoming : null, egress.Count > 0 ? outgoing : null);
 
         // A misspelled field may be the rules that are not there.
-        var isEither = isUnknown || (!spec.Has("ingress") && !spec.Has("egress"));
+        var isEither = isUnknown || isDirectionInDoubt || (!spec.Has("ingress") && !spec.Has("egress"));
         var policy = new Policy(standIn, tier, priority, subject, isEither || HasSay(spec, "ingress") ? [] : null, isEither || HasSay(spec, "egress") ? [] : null);
         return (policy is { Ingress: null, Egress: null } ? policy with { Ingress = [], Egress = [] } : policy).Isolating();
     }

@@ -14,15 +14,17 @@ public static partial class FromManifest
     private static Policy? ReadNetworkPolicy(Fields root, NamespacedName name, NamespacedName standIn, List<FieldProblem> problems)
     {
         _ = root.Node("status"); // was part of the API once
+        var isSelectorInDoubt = IsInDoubt(problems, "spec.podSelector");
+        var isDirectionInDoubt = IsInDoubt(problems, "spec.policyTypes") || problems.Exists(flaw => flaw.Field is "spec.ingress" or "spec.egress");
         var spec = root.Object("spec");
         var before = problems.Count;
         var selector = ReadSelector(spec.Object("podSelector"));
-        var isSelected = problems.Count == before;
+        var isSelected = problems.Count == before && !isSelectorInDoubt;
         var ingress = ReadRules(spec, "ingress", "from");
         var egress = ReadRules(spec, "egress", "to");
         before = problems.Count;
         var (isIngress, isEgress) = ReadPolicyTypes(spec);
-        var isDirected = problems.Count == before;
+        var isDirected = problems.Count == before && !isDirectionInDoubt;
 
         // A misspelled field may be the selector or the types that are not there.
         if (spec.RejectUnknown() | root.RejectUnknown())

@@ -15,6 +15,14 @@ public static partial class FromManifest
         _ => new ClusterChange.PodSet(ReadPod(root, name)),
     };
 
+    // What of an object that is wrong stays in force; null when nothing does.
+    private static ClusterChange? StandIn(ClusterChange change, List<FieldProblem> problems) => change switch
+    {
+        ClusterChange.PodSet { Pod: var pod } when KubernetesName.IsSubdomain(pod.Name.Name) && KubernetesName.IsLabel(pod.Name.Namespace) => new ClusterChange.PodSet(pod with { IsRejected = true }),
+        ClusterChange.NodeSet when problems.TrueForAll(problem => problem.Field.StartsWith("metadata.labels", StringComparison.Ordinal)) => change,
+        _ => null,
+    };
+
     private static Node ReadNode(Fields root, string name)
     {
         var spec = root.Object("spec");

@@ -12,6 +12,7 @@ namespace Overlay.Dataplane.Datastore.Directory;
 /// <para>
 /// An object that is wrong in any field is rejected as a whole, every problem of it reported. Of a rejected NetworkPolicy a stand-in remains: it isolates
 /// the pods that the policy selects (all of its namespace when even that cannot be read) in every direction it may have meant, and allows nothing.
+/// Of a rejected Pod one remains to which and from which nothing passes. A Node of which only labels are wrong is taken without these.
 /// Of a ClusterNetworkPolicy only the rules that are wrong fail closed (Accept matches nothing, Deny and Pass deny everything), unless something outside of its rules
 /// is wrong: then it denies everything its subject selects.
 /// </para>
@@ -19,6 +20,7 @@ namespace Overlay.Dataplane.Datastore.Directory;
 public static partial class FromManifest
 {
     private const int LongestText = 1000;
+    private static readonly string[] Groups = ["networking.k8s.io", "policy.networking.k8s.io"];
     private static readonly string[] Kinds = ["Node", "Namespace", "Pod", "NetworkPolicy", "ClusterNetworkPolicy"];
 
     /// <summary>Reads a file's text: any number of documents. Nothing in it throws: it becomes a <see cref="Rejection"/>.</summary>
@@ -27,33 +29,31 @@ public static partial class FromManifest
     public static ManifestFile Read(string source, string text)
     {
         var reading = new Reading(source);
-        var isBroken = false;
         foreach (var document in YamlText.Read(text))
         {
             if (document.Root is { } root)
             {
-                ReadObject(root, reading, listKind: null);
+                ReadObject(root, reading, listKind: null, document.Flaws);
                 continue;
             }
 
-            isBroken = true;
+            reading.IsBroken = true;
             reading.Rejections.Add(new(source, document.Line, "", default, "", Short(document.Error!)));
         }
 
-        return new(reading.Found.ToEquatableArray(), reading.Rejections.ToEquatableArray(), reading.Skipped.Values.ToEquatableArray(), isBroken);
+        return new(reading.Found.ToEquatableArray(), reading.Rejections.ToEquatableArray(), reading.Skipped.Values.ToEquatableArray(), reading.IsBroken);
     }
 
     // listKind: null outside a list, else the kind that the list's own name gives its items, or empty.
-    private static void ReadObject(YamlNode node, Reading reading, string? listKind)
+    private static void ReadObject(YamlNode node, Reading reading, string? listKind, IReadOnlyList<FieldProblem> flaws)
     {
-        var problems = new List<FieldProblem>();
+        var problems = flaws.ToList();
         var root = new Fields(node, "", problems);
         var kind = root.Text("kind") ?? listKind ?? "";
         var apiVersion = root.Text("apiVersion") ?? (listKind is { Length: > 0 } ? DefaultVersion(listKind) : "");
-        if (listKind is null && kind.EndsWith("List", StringComparison.Ordinal) && root.Node("items") is YamlNode.Sequence items)
+        if (kind.EndsWith("List", StringComparison.Ordinal) && (kind == "List" || Kinds.Contains(kind[..^"List".Length]) || root.Node("items") is YamlNode.Sequence))
         {
-            foreach (var item in items.Items)
-                ReadObject(item, reading, kind[..^"List".Length]);
+            ReadList(root, reading, kind, problems);
             return;
         }
 
@@ -63,27 +63,47 @@ public static partial class FromManifest
         var name = default(NamespacedName);
         if (kind is "NetworkPolicy")
         {
-            name = ReadName(root, isNamespaced: true, problems);
+            name = ReadName(root, kind, problems);
             if (ReadNetworkPolicy(root, name, reading.StandInName(name, root.Line), problems) is { } policy)
                 reading.Found.Add(new(kind, policy.Name, root.Line, new ClusterChange.PolicySet(policy)));
         }
         else if (kind is "ClusterNetworkPolicy")
         {
-            name = ReadName(root, isNamespaced: false, problems);
+            name = ReadName(root, kind, problems);
             var policy = ReadClusterNetworkPolicy(root, name, reading.StandInName(name, root.Line), problems);
             reading.Found.Add(new(kind, policy.Name, root.Line, new ClusterChange.PolicySet(policy)));
         }
         else if (kind is "Node" or "Namespace" or "Pod")
         {
-            name = ReadName(root, isNamespaced: kind is "Pod", problems);
+            name = ReadName(root, kind, problems);
             var change = ReadPlainObject(kind, root, name);
-            if (problems.Count == 0)
-                reading.Found.Add(new(kind, name, root.Line, change));
+            if ((problems.Count == 0 ? change : StandIn(change, problems)) is { } inForce)
+                reading.Found.Add(new(kind, name, root.Line, inForce));
         }
         else if (problems.Count == 0)
             reading.Skip(root.Line, apiVersion.Length == 0 ? kind : $"{apiVersion} {kind}");
         foreach (var problem in problems.Distinct())
             reading.Rejections.Add(new(reading.Source, problem.Line, kind, name, Short(problem.Field), Short(problem.Reason)));
+    }
+
+    // Items have flaws of their own. A list that cannot be read hides objects, as a broken document does.
+    private static void ReadList(Fields root, Reading reading, string kind, List<FieldProblem> problems)
+    {
+        var items = root.List("items");
+        if (!root.Has("items"))
+            root.Reject("items", "it is missing; a list has its objects there.");
+        foreach (var problem in problems.Where(problem => !problem.Field.StartsWith("items[", StringComparison.Ordinal)).Distinct())
+        {
+            reading.IsBroken |= problem.Field is "items" or "";
+            reading.Rejections.Add(new(reading.Source, problem.Line, kind, default, Short(problem.Field), Short(problem.Reason)));
+        }
+
+        foreach (var (i, item) in items.Index())
+        {
+            var path = $"items[{i}]";
+            var within = problems.Where(problem => problem.Field.StartsWith(path, StringComparison.Ordinal)).Select(problem => problem with { Field = problem.Field[path.Length..].TrimStart('.') });
+            ReadObject(item, reading, kind[..^"List".Length], [.. within]);
+        }
     }
 
     // The kind that is meant, or one that is none of ours. What resembles one of ours is a mistake, not another kind.
@@ -94,9 +114,10 @@ public static partial class FromManifest
         var group = apiVersion.Split('/') is [var before, _] ? before : "";
         if (!Kinds.Contains(kind))
         {
-            if (group.Length > 0 && !Kinds.Any(known => GroupOf(DefaultVersion(known)) == group))
+            if (group.Length > 0 && Spelling.Nearest(group, Groups) is null)
                 return kind;
-            if (Spelling.Nearest(kind, Kinds) is not { } meant)
+            var singular = kind.EndsWith("ies", StringComparison.OrdinalIgnoreCase) ? $"{kind[..^"ies".Length]}y" : kind;
+            if (Spelling.Nearest(singular, Kinds) is not { } meant)
                 return kind;
             root.Reject("kind", $"there is no kind {kind}; is {meant} meant?");
             return meant;
@@ -105,7 +126,7 @@ public static partial class FromManifest
         var expected = DefaultVersion(kind);
         if (apiVersion == expected)
             return kind;
-        if (group.Length > 0 && group != GroupOf(expected) && group != "extensions")
+        if (group.Length > 0 && group != "extensions" && Spelling.Nearest(group, Groups) is null)
             return $"{kind} of another group"; // such as another project's NetworkPolicy
         if (problems.Count == 0 || apiVersion.Length > 0)
             root.Reject("apiVersion", $"{(apiVersion.Length == 0 ? "it is missing" : $"there is no {apiVersion} {kind}")}; {expected} is expected.");
@@ -122,25 +143,6 @@ public static partial class FromManifest
         _ => "v1",
     };
 
-    private static string GroupOf(string apiVersion) => apiVersion.Split('/') is [var group, _] ? group : "";
-
-    private static NamespacedName ReadName(Fields root, bool isNamespaced, List<FieldProblem> problems)
-    {
-        var metadata = root.Object("metadata");
-        var before = problems.Count;
-        var name = metadata.Text("name") ?? "";
-        if (name.Length == 0 && problems.Count == before)
-            metadata.Reject("name", "it is missing; every object needs a name.");
-        else if (name.Length > 0 && !KubernetesName.IsSubdomain(name))
-            metadata.Reject("name", $"\"{name}\" is no name: up to 253 of a-z, 0-9, - and ., a letter or digit at both ends.");
-        if (!isNamespaced)
-            return new("", name);
-        var ns = metadata.Text("namespace") ?? "default";
-        if (!KubernetesName.IsLabel(ns))
-            metadata.Reject("namespace", $"\"{ns}\" is no namespace: up to 63 of a-z, 0-9 and -, a letter or digit at both ends.");
-        return new(ns, name);
-    }
-
     private sealed class Reading(string source)
     {
         public string Source { get; } = source;
@@ -148,6 +150,8 @@ public static partial class FromManifest
         public List<ManifestObject> Found { get; } = [];
 
         public List<Rejection> Rejections { get; } = [];
+
+        public bool IsBroken { get; set; }
 
         public Dictionary<string, ClusterChange.Skipped> Skipped { get; } = new(StringComparer.Ordinal);
 

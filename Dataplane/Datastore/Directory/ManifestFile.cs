@@ -20,10 +20,10 @@ public sealed record ManifestObject(string Kind, NamespacedName Name, int Line, 
 public readonly record struct ObjectKey(string Kind, NamespacedName Name);
 
 /// <summary>What a file of manifests says.</summary>
-/// <param name="Found">The objects understood, and the stand-ins for policies that were not, in order.</param>
+/// <param name="Found">The objects understood, and the stand-ins for policies and pods that were not, in order.</param>
 /// <param name="Rejections">What could not be understood.</param>
 /// <param name="Skipped">Other kinds, one entry for each kind.</param>
-/// <param name="IsBroken">Part of it is not even YAML: which objects it holds is unknown.</param>
+/// <param name="IsBroken">Part of it is not even YAML, or a list without its items: which objects it holds is unknown.</param>
 public sealed record ManifestFile(
     EquatableArray<ManifestObject> Found,
     EquatableArray<Rejection> Rejections,
