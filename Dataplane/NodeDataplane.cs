@@ -20,8 +20,8 @@ namespace Overlay.Dataplane;
 /// <param name="log">Where events go.</param>
 internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKernel kernel, ILogger log)
 {
-    private readonly RulesetOptions _options = new(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished);
-    private readonly RulesetProjection _projection = new(new RulesetOptions(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished));
+    private readonly RulesetOptions _options = new(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished, configuration.VxlanPort);
+    private readonly RulesetProjection _projection = new(new RulesetOptions(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished, configuration.VxlanPort));
     private readonly Dictionary<NamespacedName, Policy> _quarantined = [];
     private HashSet<InetAddress> _podAddresses = [];
     private PodNetwork _network = new([], []);

@@ -44,7 +44,7 @@ internal sealed record Rendering(string Node, ProjectedNode Projected, Ruleset R
             store.Attach(new(pod.Name.ToString(), "", pod.Name, "", "", "", default, pod.Addresses, ""));
 
         var projected = NodeProjection.Project(configuration.NodeName, store.Nodes, configuration, wired, UnderlayMtu);
-        var options = new RulesetOptions(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished);
+        var options = new RulesetOptions(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished, configuration.VxlanPort);
         var ruleset = RulesetProjection.FromScratch(store.ToClusterState(options, projected.Network));
         return new(configuration.NodeName, projected, ruleset, store.Rejections.ToEquatableArray());
     }

@@ -40,7 +40,7 @@ internal static class Verifier
         var examples = new List<string>();
         try
         {
-            foreach (var verdict in PolicyProof.Run(snapshot.State, snapshot.Node, ruleset, snapshot.Devices))
+            foreach (var verdict in PolicyProof.Run(snapshot.State, snapshot.Node, ruleset, snapshot.Devices, cancellation))
             {
                 if (++classes % ClassesBetweenLooks == 0)
                     cancellation.ThrowIfCancellationRequested();

@@ -13,6 +13,8 @@ public static class BaseChains
 {
     private const string Pods = RulesetOptions.PodInterfacePrefix + "*";
 
+    private static Cidr LinkLocal { get; } = Cidr.Parse("fe80::/10");
+
     /// <summary>The base chain that judges what local pods send to others.</summary>
     public const string EgressChain = "egress";
 
@@ -27,6 +29,9 @@ public static class BaseChains
 
     /// <summary>Pairs of a local pod's address with itself.</summary>
     public static string Self(Family family) => $"self-{family.Suffix()}";
+
+    /// <summary>All addresses of all nodes.</summary>
+    private static string Nodes(Family family) => SetSources.AllNodes(family).Set.Name;
 
     /// <summary>This node's podCIDRs.</summary>
     public static string LocalPods(Family family) => $"local-pods-{family.Suffix()}";
@@ -54,28 +59,37 @@ public static class BaseChains
             AddressRange.Union(named.Item2.Where(prefix => prefix.Family == family).Select(AddressRange.Of))
                 .Select(range => Element.Range(range.First, range.Last)).ToEquatableArray());
 
-    // Anti-spoofing before anything looks at the packet. Neighbour discovery uses link-local and unspecified sources, which no route points back to.
+    // Anti-spoofing before anything looks at the packet. Neighbour discovery begins without an address, which no route points back to. Link-local addresses are the
+    // link's own: nothing of them is forwarded, and nothing else is to be had by them, since policy knows pods by their other addresses.
     private static Chain Prerouting { get; } = new("prerouting", new(ChainType.Filter, Hook.Prerouting, -300),
     [
-        new([new Match.InputInterface(Pods), new Match.Icmpv6Type(133, 137)], [Accept]),
+        .. ((Cidr[])[Cidr.Parse("::/128"), LinkLocal]).Select(source => new Rule([new Match.InputInterface(Pods), new Match.AddressInPrefix(Side.Saddr, source), new Match.Icmpv6Type(133, 137)], [Accept])),
+        new([new Match.InputInterface(Pods), new Match.AddressInPrefix(Side.Saddr, LinkLocal)], [new Statement.Counter(), Drop]),
         new([new Match.InputInterface(Pods), new Match.SourceNotRoutedBack()], [new Statement.Counter(), Drop]),
     ]);
 
     private static Chain Egress(RulesetOptions options) => new(EgressChain, new(ChainType.Filter, Hook.Forward, -1),
     [
         new([new Match.InputInterface(Pods, Negated: true)], [Accept]),
-        .. Judgement(Side.Saddr, PacketPath.Egress, HairpinOut, options),
+        .. Judgement(Side.Saddr, PacketPath.Egress, HairpinOut, options, FamilyFacts.Both.Select(family => new Rule(
+            [new Match.DestinationPort(IpProtocol.Udp, options.VxlanPort, options.VxlanPort), new Match.AddressInSet(Side.Daddr, family, Nodes(family))],
+            [new Statement.Counter(), Drop],
+            "VXLAN from a pod"))),
     ]);
 
     private static Chain Ingress(RulesetOptions options) => new(IngressChain, new(ChainType.Filter, Hook.Forward, 0),
     [
         new([new Match.OutputInterface(Pods, Negated: true)], [Accept]),
-        .. Judgement(Side.Daddr, PacketPath.Ingress, HairpinIn, options),
+        .. Judgement(Side.Daddr, PacketPath.Ingress, HairpinIn, options, []),
     ]);
 
     // What a pod sends to its own node: only tiers of ClusterNetworkPolicy have a say, so a pod without an entry is none that they select.
     private static Chain Host(RulesetOptions options) => new(HostChain, new(ChainType.Filter, Hook.Input, 0),
     [
+        .. FamilyFacts.Both.Select(family => new Rule(
+            [new Match.DestinationPort(IpProtocol.Udp, options.VxlanPort, options.VxlanPort), new Match.ConnectionState(CtState.Invalid | CtState.New | CtState.Untracked), new Match.AddressInSet(Side.Saddr, family, Nodes(family), Negated: true)],
+            [new Statement.Counter(), Drop],
+            "VXLAN from no node")),
         new([new Match.InputInterface(Pods, Negated: true)], [Accept]),
         .. Cut(options),
         new([new Match.ConnectionState(CtState.Established | CtState.Related)], [Accept]),
@@ -94,10 +108,11 @@ public static class BaseChains
         [new([new Match.ConnectionMark(RulesetOptions.RevokedMark, RulesetOptions.RevokedMark)], [new Statement.Counter(), Drop], "revoked")];
 
     // An address without an entry is a pod that is not, or not yet, known: its packets go nowhere.
-    private static IEnumerable<Rule> Judgement(Side side, PacketPath path, Chain hairpin, RulesetOptions options) =>
+    private static IEnumerable<Rule> Judgement(Side side, PacketPath path, Chain hairpin, RulesetOptions options, IEnumerable<Rule> before) =>
     [
         .. Cut(options),
         new([new Match.ConnectionState(CtState.Established | CtState.Related)], [Accept]),
+        .. before,
         .. FamilyFacts.Both.Select(family => new Rule([new Match.InputInterface(Pods), new Match.AddressPairInSet(family, Self(family))], [new Statement.Final(Verdict.Goto(hairpin.Name))], "to itself")),
         .. Lookup(side, path),
         new([], [new Statement.Counter(), Drop]),

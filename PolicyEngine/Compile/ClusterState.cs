@@ -23,7 +23,8 @@ public sealed record ClusterState(
 /// <param name="Masquerade">Traffic from pods to addresses outside the pod network takes the node's address.</param>
 /// <param name="IsolateByDefault"><c>policy.default: deny</c>: a pod that no policy selects accepts and sends nothing.</param>
 /// <param name="RevokeEstablished">Packets of connections with <see cref="RevokedMark"/> are dropped.</param>
-public sealed record RulesetOptions(bool Masquerade = true, bool IsolateByDefault = false, bool RevokeEstablished = true)
+/// <param name="VxlanPort">UDP port of the nodes' tunnels: taken only from nodes' addresses, and never sent to by pods.</param>
+public sealed record RulesetOptions(bool Masquerade = true, bool IsolateByDefault = false, bool RevokeEstablished = true, ushort VxlanPort = 4789)
 {
     /// <summary>First characters of the host's end of every pod's interface pair: rules match <c>ovl*</c>.</summary>
     public const string PodInterfacePrefix = "ovl";

@@ -32,8 +32,8 @@ public sealed record CompiledPolicy(Policy Policy, Chain? Ingress, Chain? Egress
 }
 
 /// <summary>
-/// Compiles one policy, looking at nothing else: a rule names selectors, never addresses. Each alternative peer of a rule (all selectors together, all ipBlocks
-/// together) meets each kind of port (numbers, names) in one rule of nft per family: at most eight, whatever the lists' lengths.
+/// Compiles one policy, looking at nothing else: a rule names selectors, never addresses. Each alternative peer of a rule (all selectors together, all ipBlocks together,
+/// all nodes together) meets each kind of port (numbers, names) in one rule of nft per family: at most twelve, whatever the lists' lengths.
 /// </summary>
 public static class PolicyCompiler
 {

@@ -18,7 +18,7 @@ internal sealed class RulesetFromScratch(ClusterState state)
     {
         foreach (var chain in BaseChains.Chains(state.Options))
             _chains[chain.Name] = chain;
-        foreach (var source in BaseChains.Networks(state.Options, state.Network).Concat(FamilyFacts.Both.Select(SetSources.Self)))
+        foreach (var source in BaseChains.Networks(state.Options, state.Network).Concat(FamilyFacts.Both.SelectMany(family => (SetSource[])[SetSources.Self(family), SetSources.AllNodes(family)])))
             Add(source);
 
         var dispatch = BaseChains.DispatchMaps.ToDictionary(map => map.Name, _ => new Dictionary<InetAddress, Verdict>());

@@ -31,7 +31,11 @@ public sealed class RulesetProjection
         }
 
         foreach (var family in FamilyFacts.Both)
+        {
             _sets.Retain(SetSources.Self(family));
+            _sets.Retain(SetSources.AllNodes(family));
+        }
+
         _localPods = new(options, _ruleset, _sets, new PodDispatch(_baseSets));
     }
 

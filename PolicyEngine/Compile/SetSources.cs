@@ -35,6 +35,9 @@ internal static class SetSources
     public static SetSource Nodes(Family family, EquatableArray<LabelSelector> selectors) =>
         new SetSource.Nodes(new(Name("node", [Count(selectors.Count), .. selectors.SelectMany(Parts)], family), [family.AddressType()]), family, selectors, null);
 
+    /// <summary><c>node-HASH-v4</c>: all addresses of all nodes.</summary>
+    public static SetSource AllNodes(Family family) => Nodes(family, [LabelSelector.Everything]);
+
     /// <summary><c>node-HASH-v4</c>: the tunnel addresses of nodes with an address in the ranges.</summary>
     public static SetSource Tunnels(Family family, EquatableArray<AddressRange> ranges) =>
         new SetSource.Nodes(new(Name("node", ["within", .. Parts(ranges)], family), [family.AddressType()]), family, null, ranges);

@@ -11,6 +11,7 @@ namespace Overlay.PolicyEngine.Explain;
 internal sealed class AddressSpace
 {
     private readonly IRulesetView _ruleset;
+    private readonly CancellationToken _stop;
     private readonly Dictionary<object, int[]> _columns = [];
     private readonly Dictionary<string, ILookup<InetAddress, PortStretch>> _ports = [];
 
@@ -20,8 +21,10 @@ internal sealed class AddressSpace
     /// <param name="ruleset">The ruleset; of its chains <paramref name="matches"/> can be met.</param>
     /// <param name="matches">Matches that any packet can meet.</param>
     /// <param name="policies">The policies that select any pod in question.</param>
-    public AddressSpace(Family family, ClusterState state, IRulesetView ruleset, IReadOnlyCollection<Match> matches, IEnumerable<Policy> policies)
+    /// <param name="stop">Ends the work, of which there can be much where rules list many blocks.</param>
+    public AddressSpace(Family family, ClusterState state, IRulesetView ruleset, IReadOnlyCollection<Match> matches, IEnumerable<Policy> policies, CancellationToken stop)
     {
+        _stop = stop;
         _ruleset = ruleset;
         Family = family;
         var named = new HashSet<InetAddress>(state.Pods.Where(pod => !pod.HostNetwork).SelectMany(pod => pod.Addresses));
@@ -46,7 +49,14 @@ internal sealed class AddressSpace
     {
         if (_columns.TryGetValue(key, out var known))
             return known;
-        return _columns[key] = [.. Addresses.Select(fact)];
+        var column = new int[Addresses.Count];
+        for (var i = 0; i < column.Length; i++)
+        {
+            _stop.ThrowIfCancellationRequested();
+            column[i] = fact(Addresses[i]);
+        }
+
+        return _columns[key] = column;
     }
 
     /// <summary>The columns of what a ruleset can ask about one side of a packet.</summary>

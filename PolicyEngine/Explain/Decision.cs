@@ -15,6 +15,9 @@ public enum Ground : byte
     /// <summary>Between a pod and its own node, and no policy of the cluster tiers says otherwise.</summary>
     OwnNode,
 
+    /// <summary>From a pod to the tunnel port of a node: only nodes send there.</summary>
+    Tunnel,
+
     /// <summary>Two pods of this node claim the address: nobody gets its packets until one of them is gone.</summary>
     AddressConflict,
 
@@ -75,6 +78,7 @@ public sealed record Decision(Direction Direction, bool Allowed, Ground Ground, 
         Ground.NoPod => "no pod, so no policy is about it",
         Ground.Itself => "a pod reaches itself",
         Ground.OwnNode => "between a pod and its own node",
+        Ground.Tunnel => "only nodes send to a node's tunnel port",
         Ground.AddressConflict => "two pods of this node claim the address",
         Ground.Rejected => $"the manifest of {Pod!.Name} is rejected, so nobody can tell which policies select it",
         Ground.UnknownNamespace => $"the labels of namespace {Unknown} are not known, and a ClusterNetworkPolicy asks for them",

@@ -39,7 +39,8 @@ public readonly record struct PacketClass(Direction End, bool IsBetweenPods, Pac
 /// <param name="judge">Judges <paramref name="state"/>.</param>
 /// <param name="ruleset">The node's ruleset; it must not change meanwhile.</param>
 /// <param name="devices">The node's devices.</param>
-public sealed class PacketClasses(ClusterState state, string node, PolicyJudge judge, IRulesetView ruleset, NodeDevices devices)
+/// <param name="stop">Ends the work early.</param>
+public sealed class PacketClasses(ClusterState state, string node, PolicyJudge judge, IRulesetView ruleset, NodeDevices devices, CancellationToken stop = default)
 {
     private const byte EchoRequest = 8;
     private const byte Icmpv6EchoRequest = 128;
@@ -75,7 +76,7 @@ public sealed class PacketClasses(ClusterState state, string node, PolicyJudge j
                     from address in pod.Addresses.Distinct()
                     where address.Family == family
                     select new End(pod, address, isBetweenPods, RulesetReach.Of(part, side, address, other => IsLocal(other) == isBetweenPods))).ToList();
-        var space = new AddressSpace(family, state, ruleset, [.. ends.SelectMany(item => item.Reach.Matches).Distinct()], ends.SelectMany(item => judge.Selecting(item.Pod, end)).Distinct());
+        var space = new AddressSpace(family, state, ruleset, [.. ends.SelectMany(item => item.Reach.Matches).Distinct()], ends.SelectMany(item => judge.Selecting(item.Pod, end)).Distinct(), stop);
         var places = space.Addresses.Select((address, index) => (address, index)).ToDictionary(pair => pair.address, pair => pair.index);
         foreach (var same in ends.GroupBy(item => Fingerprint(item, space, places[item.Address], end)))
         {
@@ -118,6 +119,7 @@ public sealed class PacketClasses(ClusterState state, string node, PolicyJudge j
         List<int[]> columns =
         [
             space.Column("stranger", other => judge.Stranger(other) is null ? 0 : 1),
+            space.Column("node", other => judge.IsNode(other) ? 1 : 0),
             space.Column("place", other => IsLocal(other) ? 1 : _own.Contains(other) ? 2 : 0),
             .. space.Columns(reach, end == Direction.Egress ? Side.Daddr : Side.Saddr),
             .. Patterns(reach).Select(pattern => space.Column(("device", pattern), other => IsLocal(other) && PacketTracer.IsInterface(pattern, DeviceOf(judge.Subject(other)!)) ? 1 : 0)),
@@ -160,6 +162,7 @@ public sealed class PacketClasses(ClusterState state, string node, PolicyJudge j
         var ports = new PortSpace(space.Family);
         ports.Cut(judge.Selecting(pod, end).SelectMany(policy => policy.Rules(end)!.Value), name => judge.Resolve(name, destination));
         ports.Cut(reach, space, source, destination);
+        ports.Cut((byte)IpProtocol.Udp, state.Options.VxlanPort, state.Options.VxlanPort);
         var types = Icmpv6Types(reach);
         foreach (var device in DevicesOf(other, reach))
         {

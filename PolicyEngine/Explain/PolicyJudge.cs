@@ -38,6 +38,8 @@ public sealed class PolicyJudge(ClusterState state, string node)
         if (IsContested(own))
             return new(direction, false, Ground.AddressConflict, pod);
         var isItself = pod.Addresses.AsSpan().Contains(other);
+        if (!isItself && direction == Direction.Egress && IsTunnelled(packet))
+            return new(direction, false, Ground.Tunnel, pod);
         var ownNode = !isItself && IsOwnNode(pod, other);
         if (ownNode && (direction == Direction.Ingress || IsNeighbourDiscovery(packet)))
             return new(direction, true, Ground.OwnNode, pod);
@@ -131,6 +133,9 @@ public sealed class PolicyJudge(ClusterState state, string node)
         where port.Name == name.Name && port.Protocol == name.Protocol
         select port.Port;
 
+    /// <summary>Whether an address is a node's.</summary>
+    public bool IsNode(InetAddress address) => _nodes.Contains(address);
+
     /// <summary>Whether an address is the pod's own node's.</summary>
     public bool IsOwnNode(Pod pod, InetAddress address)
     {
@@ -171,8 +176,13 @@ public sealed class PolicyJudge(ClusterState state, string node)
     private static bool AsksForNamespaceLabels(IReadOnlyList<Policy> policies, Tier tier, Direction direction) => policies.Any(policy => policy.Tier == tier
         && policy.Rules(direction)!.Value.Any(rule => rule.Peers.OfType<Peer.Pods>().Any(peer => Selector.Of(peer, policy.Name.Namespace).AsksForNamespaceLabels)));
 
+    // What arrives at a node's tunnel port is taken for another node's, and what is in it is not judged where it was sent.
+    private bool IsTunnelled(Packet packet) =>
+        packet.Protocol == (byte)IpProtocol.Udp && packet.DestinationPort == state.Options.VxlanPort && IsNode(packet.Destination);
+
     // Types 133 to 137; without it a pod and its node do not find each other (RFC 4861).
-    private static bool IsNeighbourDiscovery(Packet packet) => packet.Protocol == Packet.Icmpv6 && packet.IcmpType is >= 133 and <= 137;
+    private static bool IsNeighbourDiscovery(Packet packet) =>
+        packet.Family == Family.IPv6 && packet.Protocol == Packet.Icmpv6 && packet.IcmpType is >= 133 and <= 137;
 
     private static Decision Decided(RuleReference rule, Pod pod) => new(rule.Direction, rule.Rule.Action == RuleAction.Accept, Ground.Rule, pod, rule);
 

@@ -27,7 +27,9 @@ public static class PolicyProof
     /// <param name="node">Name of the node whose local pods those of <paramref name="state"/> are.</param>
     /// <param name="ruleset">The node's ruleset; it must not change meanwhile.</param>
     /// <param name="devices">The node's devices.</param>
-    public static IEnumerable<ClassVerdict> Run(ClusterState state, string node, IRulesetView ruleset, NodeDevices devices)
+    /// <param name="stop">Ends the work early.</param>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/> asked for it.</exception>
+    public static IEnumerable<ClassVerdict> Run(ClusterState state, string node, IRulesetView ruleset, NodeDevices devices, CancellationToken stop = default)
     {
         var judge = new PolicyJudge(state, node);
         var tracers = new Dictionary<(Direction, bool), PacketTracer>();
@@ -37,7 +39,7 @@ public static class PolicyProof
                 tracers.Add((end, isBetweenPods), new(PacketClasses.Part(ruleset, end, isBetweenPods)));
         }
 
-        foreach (var @class in new PacketClasses(state, node, judge, ruleset, devices).All())
+        foreach (var @class in new PacketClasses(state, node, judge, ruleset, devices, stop).All())
             yield return Verdict(@class, judge, tracers[(@class.End, @class.IsBetweenPods)]);
     }
 

@@ -17,6 +17,9 @@ public enum CtState : byte
 
     /// <summary>First packet of a connection.</summary>
     New = 8,
+
+    /// <summary>Somebody has it not tracked; <c>NF_CT_STATE_UNTRACKED_BIT</c>.</summary>
+    Untracked = 64,
 }
 
 /// <summary>Which address of the packet.</summary>

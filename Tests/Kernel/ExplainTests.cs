@@ -70,6 +70,32 @@ public class ExplainTests
     }
 
     [Test]
+    public void Policies_of_all_tiers_agree_with_the_kernel_on_every_class_of_packets()
+    {
+        var (node, _) = Shop();
+        _cluster.Apply("tiers.yaml", """
+            apiVersion: policy.networking.k8s.io/v1alpha2
+            kind: ClusterNetworkPolicy
+            metadata: { name: admin }
+            spec: { tier: Admin, priority: 1, subject: { pods: { podSelector: { matchLabels: { app: web } } } }, egress: [{ action: Deny, to: [{ nodes: {} }] }, { action: Pass, to: [{ namespaces: {} }] }] }
+            ---
+            apiVersion: policy.networking.k8s.io/v1alpha2
+            kind: ClusterNetworkPolicy
+            metadata: { name: baseline }
+            spec:
+              tier: Baseline
+              priority: 1
+              subject: { namespaces: {} }
+              ingress: [{ action: Deny, from: [{ namespaces: {} }], protocols: [{ udp: { destinationPort: { number: 53 } } }] }]
+              egress: [{ action: Accept, to: [{ namespaces: {} }] }, { action: Deny, to: [{ networks: [0.0.0.0/0, "::/0"] }] }]
+            """);
+        _cluster.AwaitPolicies();
+        var proof = node.Overlay("verify", "--policies");
+        Assert.That(proof.ExitCode, Is.Zero, proof.Output + proof.Error);
+        Assert.That(proof.Output, Does.Match(@"agree on ([1-9]\d*) of \1 classes"));
+    }
+
+    [Test]
     public void What_cannot_be_answered_is_said_in_one_line()
     {
         var (node, _) = Shop();

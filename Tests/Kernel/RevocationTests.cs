@@ -125,6 +125,16 @@ public partial class RevocationTests
         ApplyBase("");
         Conversation[] both = [Conversation.Begin(client.Net, client.IPv4, node.Net, address, 5000), Conversation.Begin(node.Net, address, client.Net, client.IPv4, 5000)];
         _conversations.AddRange(both);
+
+        // NetworkPolicies have no say in that: the pod is isolated, which is seen by another flow of it being cut, and goes on with its node.
+        var elsewhere = Conversation.Begin(client.Net, client.IPv4, _cluster.Nodes[1].Net, IPAddress.Parse(_cluster.Nodes[1].Addresses[0]), 5001);
+        _conversations.Add(elsewhere);
+        _cluster.Apply("policy.yaml", Policy("client", "policyTypes: [Egress]"));
+        WaitForMarks(other => other == node ? 1 : 0);
+        both[0].Exchange();
+        _cluster.Delete("policy.yaml");
+        WaitForMarks(_ => 0);
+
         _cluster.Apply("admin.yaml", Admin($"to: [{{ networks: [{address}/32] }}]"));
         WaitForMarks(other => other == node ? 1 : 0);
 

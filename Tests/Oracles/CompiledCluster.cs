@@ -111,7 +111,7 @@ public sealed record CompiledNode(ProjectedNode Projected, ClusterState State, R
     public static CompiledNode Compile(string name, ClusterStore store, OverlayConfiguration configuration)
     {
         var projected = NodeProjection.Project(name, store.Nodes, configuration, store.Attachments, underlayMtu: 1500);
-        var options = new RulesetOptions(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished);
+        var options = new RulesetOptions(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished, configuration.VxlanPort);
         var state = store.ToClusterState(options, projected.Network);
         return new(projected, state, RulesetProjection.FromScratch(state));
     }
