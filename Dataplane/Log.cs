@@ -39,6 +39,9 @@ internal static class Log
     public static void PendingDeleteUnreadable(ILogger log, string reason) =>
         Write(log, LogEventLevel.Error, 16, "a DEL that waited for the agent was unreadable and is dropped: {Reason}", reason);
 
+    public static void PodIsolated(ILogger log, string pod) =>
+        Write(log, LogEventLevel.Warning, 17, "pod {Pod} is isolated: what it is, and so which policies select it, is not known yet", pod);
+
     public static void Rejected(ILogger log, string rejection) =>
         Write(log, LogEventLevel.Error, 20, "rejected: {Rejection}", rejection);
 

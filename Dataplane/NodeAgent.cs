@@ -2,13 +2,12 @@ using System.Threading.Channels;
 using Microsoft.Extensions.Hosting;
 using Overlay.CniShim.Protocol;
 using Overlay.Dataplane.Cni;
-using Overlay.Dataplane.Datastore.Directory;
+using Overlay.Dataplane.Datastore;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Kernel;
 using Overlay.Dataplane.Metrics;
 using Overlay.Dataplane.Netlink;
 using Overlay.Dataplane.Operator;
-using Overlay.Dataplane.Reconcile;
 using Overlay.Dataplane.Store;
 using Serilog;
 
@@ -22,6 +21,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
 {
     // A storm of changes is taken in slices, so that a waiting ADD never stands behind all of it.
     private const int ChangesPerRound = 4096;
+    private static readonly TimeSpan ToFindPod = TimeSpan.FromSeconds(3);
 
     private readonly Channel<ClusterChange> _changes = Channel.CreateBounded<ClusterChange>(new BoundedChannelOptions(2 * ChangesPerRound) { SingleReader = true });
     private readonly Channel<CniCall> _calls = Channel.CreateBounded<CniCall>(new BoundedChannelOptions(1024) { SingleReader = true });
@@ -50,11 +50,11 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             foreach (var setting in Sysctl.EnableForwarding())
                 Log.SysctlChanged(log, setting);
             using var metrics = configuration.MetricsAddress.Length > 0 ? MetricsEndpoint.Listen(configuration.MetricsAddress, () => Metrics(revocation)) : null;
-            var datastore = new DirectoryWatch(configuration.DatastoreDirectory!, _changes.Writer);
-            Task[] sources = [datastore.RunAsync(stop.Token), server.RunAsync(stop.Token), devices.RunAsync(stop.Token), revocation.RunAsync(stop.Token), .. metrics is null ? (Task[])[] : [metrics.RunAsync(stop.Token)]];
+            using var source = ClusterSource.Open(configuration, _changes.Writer);
+            Task[] sources = [source.RunAsync(stop.Token), server.RunAsync(stop.Token), devices.RunAsync(stop.Token), revocation.RunAsync(stop.Token), .. metrics is null ? (Task[])[] : [metrics.RunAsync(stop.Token)]];
             try
             {
-                await RunAsync(kernel, devices.Losses, revocation, sources, stop.Token);
+                await RunAsync(kernel, source, devices.Losses, revocation, sources, stop.Token);
             }
             finally
             {
@@ -77,16 +77,15 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
     private string Metrics(FlowRevocation revocation) =>
         PrometheusText.Print(_status with { Flows = revocation.Looks }, Cli.Version.Text, Environment.CpuUsage.TotalTime, Environment.WorkingSet);
 
-    private async Task RunAsync(NodeKernel kernel, ChannelReader<bool> losses, FlowRevocation revocation, Task[] sources, CancellationToken stop)
+    private async Task RunAsync(NodeKernel kernel, ClusterSource source, ChannelReader<bool> losses, FlowRevocation revocation, Task[] sources, CancellationToken stop)
     {
         var folder = new AttachmentFolder(configuration.StateDir);
         var dataplane = new NodeDataplane(configuration, kernel, log);
         var wiring = new PodWiring(kernel);
-        var statuses = new PodStatusFolder(configuration.DatastoreDirectory!, configuration.NodeName);
-        var verbs = new CniVerbs(dataplane, wiring, folder, statuses, log);
-        Log.Started(log, Cli.Version.Text, configuration.NodeName, $"directory:{configuration.DatastoreDirectory}");
+        var verbs = new CniVerbs(dataplane, wiring, folder, source.Statuses, log);
+        Log.Started(log, Cli.Version.Text, configuration.NodeName, source.Name);
         Recall(folder, dataplane, kernel);
-        statuses.PublishAll(dataplane.Store.Attachments);
+        source.Statuses?.PublishAll(dataplane.Store.Attachments);
 
         var due = DateTime.UtcNow;
         while (true)
@@ -101,7 +100,9 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
                 ReplayDeletes(verbs, configuration.Socket);
             _serving |= first;
             if (_serving)
-                TakeCalls(verbs);
+                TakeCalls(verbs, dataplane.Store, source, stop);
+            if (_serving && dataplane.Node is { } node)
+                source.Observe(node.NetworkUnavailable, dataplane.NotForwarding);
             while (_snapshots.Reader.TryRead(out var call))
                 call.Answer(dataplane.Snapshot(_started, _lastResync, _lastCommit));
             if (_serving && dataplane.TakeStaleFlows() is { } pods)
@@ -153,10 +154,25 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         return taken > 0;
     }
 
-    private void TakeCalls(CniVerbs verbs)
+    private void TakeCalls(CniVerbs verbs, ClusterStore store, ClusterSource source, CancellationToken stop)
     {
         while (_calls.Reader.TryRead(out var call))
-            call.Answer(verbs.Answer(call.Request, call.ClientGone));
+        {
+            var request = call.Request;
+            if (source.CanFindPods && !call.IsPodSought && request is { Command: "ADD", PodName.Length: > 0 } && !store.Shows(new(request.PodNamespace, request.PodName), request.PodUid))
+                _ = SeekPodAsync(call, source, stop);
+            else
+                call.Answer(verbs.Answer(request, call.ClientGone, call.Pod));
+        }
+    }
+
+    // The runtime may be faster than the watch. Other calls are not kept waiting; this one comes again with what was found, or with nothing.
+    private async Task SeekPodAsync(CniCall call, ClusterSource source, CancellationToken stop)
+    {
+        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(stop, call.ClientGone);
+        deadline.CancelAfter(ToFindPod);
+        call.Found(await source.FindPodAsync(new(call.Request.PodNamespace, call.Request.PodName), deadline.Token).ConfigureAwait(false));
+        await _calls.Writer.WriteAsync(call, stop).ConfigureAwait(false);
     }
 
     private async Task WaitAsync(Task[] sources, ChannelReader<bool> losses, ChannelReader<FlowJudgement> judgements, DateTime due, CancellationToken stop)

@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Kernel;
-using Overlay.Dataplane.Operator;
 using Overlay.Dataplane.Store;
 using Overlay.PolicyEngine.Compile;
 using Overlay.PolicyEngine.Explain;
@@ -18,7 +17,7 @@ namespace Overlay.Dataplane;
 /// <param name="configuration">The node's configuration.</param>
 /// <param name="kernel">The kernel of this network namespace.</param>
 /// <param name="log">Where events go.</param>
-internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKernel kernel, ILogger log)
+internal sealed partial class NodeDataplane(OverlayConfiguration configuration, NodeKernel kernel, ILogger log)
 {
     private readonly RulesetOptions _options = new(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished, configuration.VxlanPort);
     private readonly RulesetProjection _projection = new(new RulesetOptions(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished, configuration.VxlanPort));
@@ -35,7 +34,7 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
     private long _revision;
 
     /// <summary>What is known.</summary>
-    public ClusterStore Store { get; } = new();
+    public ClusterStore Store { get; } = new(isolateUnknown: configuration.DatastoreDirectory is null);
 
     /// <summary>This node's own object, or null while the datastore has none.</summary>
     public Node? Node => Store.Nodes.FirstOrDefault(node => node.Name == configuration.NodeName);
@@ -46,9 +45,6 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
     /// <summary>MTU of pods' interfaces, bytes; 0 before the first commit.</summary>
     public int Mtu { get; private set; }
 
-    /// <summary>What works less than it could.</summary>
-    public IReadOnlyList<Degradation> Degradations { get; private set; } = [];
-
     /// <summary>Takes over a change of the datastore.</summary>
     public void Apply(ClusterChange change)
     {
@@ -56,11 +52,15 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
             LogRejections(source, rejections);
         if (change is ClusterChange.Skipped(var file, var line, var kind))
             Log.Skipped(log, kind, file, line);
+        if (change is ClusterChange.SourceFailing(var failing, var reason))
+            Note(failing, reason);
         Carry(Store.Apply(change));
     }
 
     /// <summary>Makes a pod local, isolated or open as policy says, from the next <see cref="Commit"/> on.</summary>
-    public void Attach(Attachment attachment) => Carry(Store.Attach(attachment));
+    /// <param name="attachment">Its interface.</param>
+    /// <param name="fetched">As <see cref="ClusterStore.Attach"/> has it.</param>
+    public void Attach(Attachment attachment, ClusterChange.PodSet? fetched = null) => Carry(Store.Attach(attachment, fetched));
 
     /// <summary>The pod is no longer local.</summary>
     public void Detach(AttachmentKey key) => Carry(Store.Detach(key));
@@ -108,6 +108,8 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
             complete = false;
         }
 
+        var isEnforcing = complete;
+
         foreach (var failure in kernel.Routing.Apply())
         {
             Log.RowRefused(log, failure.ToString());
@@ -117,6 +119,7 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
 
         var quarantined = _quarantined.Keys.Order().Select(name => new Degradation($"policy {name}", "is quarantined, the kernel refused a part of it: its pods are isolated and it allows them nothing; see the log."));
         Report([.. _projected, .. quarantined, .. degradations]);
+        NotForwarding = isEnforcing ? WhyNotForwarding() : $"the kernel refuses the ruleset: {degradations[0].Reason}";
         return complete;
     }
 
@@ -145,67 +148,6 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
         _resyncs++;
         _resyncDuration += clock.Elapsed;
         return complete;
-    }
-
-    /// <summary>What is known at this moment. Costs no more than a few counts.</summary>
-    public NodeStatus Status() => new()
-    {
-        NodeName = configuration.NodeName,
-        Nodes = Store.Nodes.Count,
-        KnownPods = Store.Pods.Count,
-        LocalPods = Store.Attachments.Count,
-        Policies = Enum.GetValues<Tier>().ToDictionary(tier => tier, Store.CountOf),
-        Rejections = Store.Rejections,
-        Quarantined = [.. _quarantined.Keys.Order()],
-        Degradations = Degradations,
-        RulesetsCommitted = _rulesetsCommitted,
-        DriftRepaired = _driftRepaired,
-        Resyncs = _resyncs,
-        ResyncDuration = _resyncDuration,
-    };
-
-    /// <summary>What is known and wanted now, for whoever looks at it outside the loop. Copies references, not objects.</summary>
-    /// <param name="started">When the agent started.</param>
-    /// <param name="lastResync">When <see cref="Resync"/> was last called.</param>
-    /// <param name="lastCommit">When a <see cref="Commit"/> last left nothing to do.</param>
-    public NodeSnapshot Snapshot(DateTime started, DateTime? lastResync, DateTime? lastCommit)
-    {
-        var state = Store.ToClusterState(_options, _network);
-        var tiers = state.Policies.CountBy(policy => policy.Tier).ToDictionary();
-        var attachments = Store.Attachments.OrderBy(attachment => attachment.Pod).ToList();
-        var rejections = Store.Rejections.ToList();
-        return new(
-            configuration.NodeName,
-            _revision,
-            state with { Policies = [.. state.Policies.Select(policy => _quarantined.GetValueOrDefault(policy.Name, policy))] },
-            _rows,
-            attachments,
-            rejections,
-            [.. _quarantined.Keys.Order()],
-            new()
-            {
-                Node = configuration.NodeName,
-                Version = Cli.Version.Text,
-                Started = started,
-                Synced = Store.IsSynced,
-                Encapsulation = configuration.Encapsulation.ToString().ToLowerInvariant(),
-                Mtu = Mtu,
-                PodCidrs = [.. PodCidrs.Select(prefix => prefix.ToString())],
-                Peers =
-                [
-                    .. Store.Nodes.Where(node => node.Name != configuration.NodeName).OrderBy(node => node.Name, StringComparer.Ordinal)
-                        .Select(node => new PeerStatus(node.Name, [.. node.InternalIPs.Select(address => address.ToString())], [.. node.PodCidrs.Select(prefix => prefix.ToString())])),
-                ],
-                Pods = [.. attachments.Select(pod => new PodOnNode(pod.Pod.ToString(), [.. pod.Addresses.Select(address => address.ToString())], pod.HostInterface))],
-                Policies = new(tiers.GetValueOrDefault(Tier.Admin), tiers.GetValueOrDefault(Tier.NetworkPolicy), tiers.GetValueOrDefault(Tier.Baseline)),
-                Rejected = [.. rejections.Select(item => new RejectedObject(item.Source, item.Line, $"{item.Kind} {item.Name}".Trim(), item.Field, item.Reason))],
-                Quarantined = [.. _quarantined.Keys.Order().Select(name => name.ToString())],
-                Degraded = [.. Degradations.Select(degradation => degradation.ToString())],
-                LastResync = lastResync,
-                LastCommit = lastCommit,
-                DriftRepaired = _driftRepaired,
-                MemoryBytes = Environment.WorkingSet,
-            });
     }
 
     /// <summary>
@@ -324,24 +266,6 @@ internal sealed class NodeDataplane(OverlayConfiguration configuration, NodeKern
         _projected = [.. projected.Degradations, .. underlay.Degradations];
         Mtu = projected.Mtu;
         _nodeStale = false;
-    }
-
-    private void LogRejections(string source, EquatableArray<Rejection> rejections)
-    {
-        var known = Store.Rejections.Where(rejection => rejection.Source == source).ToHashSet();
-        foreach (var rejection in rejections.Where(rejection => !known.Contains(rejection)))
-            Log.Rejected(log, rejection.ToString());
-        if (known.Count > 0 && rejections.Count == 0)
-            Log.RejectionCleared(log, source);
-    }
-
-    private void Report(IReadOnlyList<Degradation> degradations)
-    {
-        foreach (var worse in degradations.Except(Degradations))
-            Log.Degraded(log, worse.ToString());
-        foreach (var better in Degradations.Except(degradations))
-            Log.Restored(log, better.ToString());
-        Degradations = degradations;
     }
 
     private static string FirstDifference(string left, string right)

@@ -43,7 +43,7 @@ internal static class AgentCommand
             return ExitCode.Failure;
         }
 
-        if (!Directory.Exists(configuration.DatastoreDirectory))
+        if (configuration.DatastoreDirectory is not null && !Directory.Exists(configuration.DatastoreDirectory))
         {
             await error.WriteLineAsync($"overlay agent: the datastore's folder {configuration.DatastoreDirectory} does not exist; create it, or set datastore to another.");
             return ExitCode.Failure;

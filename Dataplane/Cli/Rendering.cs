@@ -2,7 +2,9 @@ using System.Buffers;
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using System.Threading.Channels;
 using Overlay.Dataplane.Datastore.Directory;
+using Overlay.Dataplane.Datastore.Kubernetes;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Store;
 using Overlay.PolicyEngine.Compile;
@@ -11,7 +13,7 @@ using Overlay.PolicyEngine.Nftables;
 
 namespace Overlay.Dataplane.Cli;
 
-/// <summary>What an agent would put into its node's kernel, computed from a directory datastore without a kernel.</summary>
+/// <summary>What an agent would put into its node's kernel, computed from the datastore without a kernel.</summary>
 /// <param name="Node">Name of the node.</param>
 /// <param name="Projected">Its rows.</param>
 /// <param name="Ruleset">Its nftables table.</param>
@@ -29,7 +31,7 @@ internal sealed record Rendering(string Node, ProjectedNode Projected, Ruleset R
     /// <param name="directory">The datastore's folder.</param>
     /// <param name="configuration">Of the node.</param>
     /// <exception cref="DirectoryNotFoundException">There is no such folder.</exception>
-    public static Rendering Of(string directory, OverlayConfiguration configuration)
+    public static Rendering OfFolder(string directory, OverlayConfiguration configuration)
     {
         var scan = new DirectoryScan(Path.TrimEndingDirectorySeparator(Path.GetFullPath(directory)));
         if (!scan.LookAtAll())
@@ -39,6 +41,42 @@ internal sealed record Rendering(string Node, ProjectedNode Projected, Ruleset R
             store.Apply(change);
         foreach (var status in scan.Statuses.Where(status => status.Node == configuration.NodeName && status.ContainerId.Length > 0))
             store.Attach(Wired(status));
+        return Of(store, configuration);
+    }
+
+    /// <summary>Lists everything that an API server holds and computes; pods count as wired as above.</summary>
+    /// <param name="configuration">Of the node.</param>
+    /// <param name="cancellation">Stops it.</param>
+    /// <exception cref="IOException">The API server cannot be asked, or refuses.</exception>
+    public static async Task<Rendering> OfApiServerAsync(OverlayConfiguration configuration, CancellationToken cancellation)
+    {
+        var changes = Channel.CreateUnbounded<ClusterChange>();
+        using var server = ApiServer.Open(configuration);
+        using var watch = new ClusterWatch(server, configuration.NodeName, changes.Writer, new(server, configuration.NodeName, TimeSpan.FromSeconds(1)), new());
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var store = new ClusterStore();
+        var running = watch.RunAsync(stop.Token);
+        try
+        {
+            while (!store.IsSynced)
+            {
+                var change = await changes.Reader.ReadAsync(cancellation);
+                if (change is ClusterChange.SourceFailing { Reason: { Length: > 0 } reason, Source: var source })
+                    throw new IOException($"{source}: {reason}");
+                store.Apply(change);
+            }
+        }
+        finally
+        {
+            await stop.CancelAsync();
+            await Task.WhenAll(running).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        return Of(store, configuration);
+    }
+
+    private static Rendering Of(ClusterStore store, OverlayConfiguration configuration)
+    {
         var wired = store.Attachments.ToList();
         foreach (var pod in store.Pods.Where(pod => pod.NodeName == configuration.NodeName && !pod.HostNetwork && pod.Addresses.Count > 0 && !store.IsLocal(pod.Name)).ToList())
             store.Attach(new(pod.Name.ToString(), "", pod.Name, "", "", "", default, pod.Addresses, ""));

@@ -1,4 +1,5 @@
 using Overlay.CniShim.Protocol;
+using Overlay.Dataplane.Store;
 
 namespace Overlay.Dataplane.Cni;
 
@@ -15,6 +16,15 @@ internal sealed class CniCall(AgentRequest request, CancellationToken clientGone
     /// <summary>Cancelled when nobody waits for the answer any more: an ADD need not be begun, and one just done is to be undone; a DEL is to be done all the same.
     /// When it happens after the answer was given, <see cref="CniServer"/> itself puts the undoing DEL into the channel.</summary>
     public CancellationToken ClientGone { get; } = clientGone;
+
+    /// <summary>Whether the datastore was asked for the pod.</summary>
+    public bool IsPodSought { get; private set; }
+
+    /// <summary>What it said; null: nothing, or it was not asked.</summary>
+    public ClusterChange.PodSet? Pod { get; private set; }
+
+    /// <summary>Notes what the datastore said.</summary>
+    public void Found(ClusterChange.PodSet? pod) => (IsPodSought, Pod) = (true, pod);
 
     /// <summary>The answer, once there.</summary>
     public Task<AgentResponse> Answered => answered.Task;

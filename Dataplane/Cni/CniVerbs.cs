@@ -3,6 +3,7 @@ using Overlay.Dataplane.Datastore.Directory;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Kernel;
 using Overlay.Dataplane.Netlink;
+using Overlay.Dataplane.Store;
 using Overlay.PolicyEngine.Model;
 using Serilog;
 using Attachment = Overlay.Dataplane.Desired.Attachment;
@@ -21,12 +22,15 @@ namespace Overlay.Dataplane.Cni;
 internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, AttachmentFolder attachments, PodStatusFolder? statuses, ILogger log)
 {
     /// <summary>Does what is asked and says how it went. Never throws for what the plugin sent or the kernel refused.</summary>
-    public AgentResponse Answer(AgentRequest request, CancellationToken clientGone)
+    /// <param name="request">What is asked.</param>
+    /// <param name="clientGone">Nobody waits for the answer any more.</param>
+    /// <param name="fetched">The pod, when the datastore was asked for it.</param>
+    public AgentResponse Answer(AgentRequest request, CancellationToken clientGone, ClusterChange.PodSet? fetched = null)
     {
         var response = request.Command switch
         {
             "ADD" when clientGone.IsCancellationRequested => AgentError.Answer(CniErrorCode.TryAgainLater, "The plugin hung up before its turn came."),
-            "ADD" => Add(request),
+            "ADD" => Add(request, fetched),
             "DEL" => Delete(new AttachmentKey(request.ContainerId, request.IfName)),
             "CHECK" => Check(request),
             "GC" => Collect(request),
@@ -38,7 +42,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
         return response;
     }
 
-    private AgentResponse Add(AgentRequest request)
+    private AgentResponse Add(AgentRequest request, ClusterChange.PodSet? fetched)
     {
         if (Read(request, out var attachment) is { } refused)
             return refused;
@@ -49,7 +53,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
             attachments.Write(attachment);
             undo.Push(() => attachments.Delete(attachment.Key));
             undo.Push(() => Publish(attachment.Pod));
-            dataplane.Attach(attachment);
+            dataplane.Attach(attachment, fetched);
             undo.Push(() => Forget(attachment.Key));
             dataplane.CommitPolicy();
             undo.Push(() => wiring.Unwire(attachment.HostInterface));
@@ -64,6 +68,8 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
         }
 
         Log.PodWired(log, attachment.Pod.ToString(), string.Join(' ', attachment.Addresses), attachment.HostInterface);
+        if (dataplane.Store.Pod(attachment.Pod) is { IsRejected: true })
+            Log.PodIsolated(log, attachment.Pod.ToString());
         return Wired(attachment);
     }
 

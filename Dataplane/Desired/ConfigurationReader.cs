@@ -133,8 +133,6 @@ public static class ConfigurationReader
     // What the contract names and this version does not do yet: refused, rather than half done.
     private static IEnumerable<string> Unsupported(OverlayConfiguration configuration)
     {
-        if (configuration.DatastoreDirectory is null)
-            yield return "datastore: kubernetes is not in this version; set datastore to directory:PATH, a folder of manifests.";
         if (configuration.Encapsulation != Encapsulation.Vxlan)
             yield return $"encapsulation: {configuration.Encapsulation.ToString().ToLowerInvariant()} is not in this version; set vxlan.";
         if (configuration.CrossSubnet)

@@ -14,6 +14,9 @@ public sealed record Node(string Name, EquatableArray<Cidr> PodCidrs, EquatableA
     /// <summary>The other IP addresses of status.addresses, such as those of type ExternalIP.</summary>
     public EquatableArray<InetAddress> OtherAddresses { get; init; } = [];
 
+    /// <summary>Status of its condition NetworkUnavailable; null when it has none, or <c>Unknown</c>.</summary>
+    public bool? NetworkUnavailable { get; init; }
+
     /// <summary>What policy needs to know of it. Its tunnel's addresses are the first of its first podCIDR of each family, as <c>NodeProjection</c> gives them.</summary>
     public ClusterNode ToClusterNode() => new(
         Name,
@@ -59,7 +62,17 @@ public abstract record ClusterChange
     public sealed record NamespaceGone(string Name) : ClusterChange;
 
     /// <summary>A pod is new or different. Its addresses are those the datastore knows; this node's own attachments are added by the store.</summary>
-    public sealed record PodSet(Pod Pod) : ClusterChange;
+    /// <param name="Pod">The pod.</param>
+    /// <param name="Uid">What tells it from another of the same name, before or after it; empty when the datastore has no such thing.</param>
+    public sealed record PodSet(Pod Pod, string Uid = "") : ClusterChange
+    {
+        /// <summary>Instead of the UID of a pod that runs on another node: no interface of this node is that pod's.</summary>
+        public const string Elsewhere = "elsewhere";
+
+        /// <summary>Whether this may be the pod of an interface of this node. Not every runtime tells the plugin a UID.</summary>
+        /// <param name="uid">As the plugin told it, or empty.</param>
+        public bool IsPodOf(string uid) => Uid != Elsewhere && (Uid.Length == 0 || uid.Length == 0 || Uid == uid);
+    }
 
     /// <summary>A pod is gone.</summary>
     public sealed record PodGone(NamespacedName Name) : ClusterChange;
@@ -72,6 +85,11 @@ public abstract record ClusterChange
 
     /// <summary>All rejections of one source, replacing those reported for it before; an empty list clears them.</summary>
     public sealed record Rejected(string Source, EquatableArray<Rejection> Rejections) : ClusterChange;
+
+    /// <summary>A source does not answer as it should: what it said before stays in force.</summary>
+    /// <param name="Source">The API server's address, or an API path.</param>
+    /// <param name="Reason">Why, one sentence or two; empty: it answers again.</param>
+    public sealed record SourceFailing(string Source, string Reason) : ClusterChange;
 
     /// <summary>Objects that are none of our business: one line in the log, nothing else.</summary>
     /// <param name="Source">Where they are.</param>

@@ -9,7 +9,8 @@ namespace Overlay.Dataplane.Store;
 /// What this node knows of the cluster, and its own attachments. Its content depends on the objects in force, never on the order in which they came.
 /// One loop owns it; nothing is called back: each method returns what follows from the change.
 /// </summary>
-public sealed class ClusterStore
+/// <param name="isolateUnknown">Whether a pod that is wired here and that the datastore does not show (yet) is isolated, since its labels and policies are not known. Otherwise it is a pod without labels.</param>
+public sealed class ClusterStore(bool isolateUnknown = false)
 {
     private static readonly IReadOnlyList<Consequence> Nothing = [];
 
@@ -22,7 +23,8 @@ public sealed class ClusterStore
     private IReadOnlyList<Rejection>? _rejectionList = [];
 
     // A pod as the datastore has it, the attachments that make it local, and the pod that follows from both.
-    private readonly Dictionary<NamespacedName, Pod> _known = [];
+    private readonly Dictionary<NamespacedName, ClusterChange.PodSet> _known = [];
+    private readonly Dictionary<NamespacedName, ClusterChange.PodSet> _fetched = [];
     private readonly Dictionary<NamespacedName, List<Attachment>> _wired = [];
     private readonly Dictionary<NamespacedName, Pod> _pods = [];
 
@@ -62,6 +64,9 @@ public sealed class ClusterStore
     /// <summary>Whether a pod is wired on this node.</summary>
     public bool IsLocal(NamespacedName pod) => _wired.ContainsKey(pod);
 
+    /// <summary>Whether the datastore has shown the very pod that has this UID; when either side knows none, a pod of this name.</summary>
+    public bool Shows(NamespacedName pod, string uid) => _known.TryGetValue(pod, out var known) && known.IsPodOf(uid);
+
     /// <summary>Takes over a change of the datastore.</summary>
     /// <returns>What follows; empty when the store already knew.</returns>
     public IReadOnlyList<Consequence> Apply(ClusterChange change)
@@ -84,9 +89,11 @@ public sealed class ClusterStore
             case ClusterChange.PolicyGone { Name: var name }:
                 Count(name, -1);
                 return _policies.Remove(name) ? [new Consequence.RemovePolicy(name)] : Nothing;
-            case ClusterChange.PodSet { Pod: var pod }:
-                _known[pod.Name] = pod;
-                return Refresh(pod.Name, wasLocal: IsLocal(pod.Name));
+            case ClusterChange.PodSet { Pod.Name: var name } set:
+                _known[name] = set;
+                if (_fetched.TryGetValue(name, out var fetched) && fetched.Uid == set.Uid)
+                    _fetched.Remove(name);
+                return Refresh(name, wasLocal: IsLocal(name));
             case ClusterChange.PodGone { Name: var name }:
                 return _known.Remove(name) ? Refresh(name, wasLocal: IsLocal(name)) : Nothing;
             case ClusterChange.Rejected { Source: var source, Rejections: var rejections }:
@@ -95,7 +102,7 @@ public sealed class ClusterStore
                     _rejections.Add(source, rejections);
                 _rejectionList = null;
                 return Nothing;
-            case ClusterChange.Skipped:
+            case ClusterChange.Skipped or ClusterChange.SourceFailing:
                 return Nothing;
             case ClusterChange.Synced:
                 IsSynced = true;
@@ -106,13 +113,17 @@ public sealed class ClusterStore
     }
 
     /// <summary>A container's interface on this node is about to be wired, or is found wired at start: its pod is local from now on.</summary>
+    /// <param name="attachment">The interface.</param>
+    /// <param name="fetched">The pod, when it was asked for because what the datastore had shown was not it; counts until the datastore shows it.</param>
     /// <returns>What follows; empty when the store already knew.</returns>
-    public IReadOnlyList<Consequence> Attach(Attachment attachment)
+    public IReadOnlyList<Consequence> Attach(Attachment attachment, ClusterChange.PodSet? fetched = null)
     {
         var before = Attachment(attachment.Key);
         if (attachment == before)
             return Nothing;
         List<Consequence> consequences = [];
+        if (fetched is not null && fetched.IsPodOf(attachment.PodUid) && _known.GetValueOrDefault(attachment.Pod)?.Uid != fetched.Uid)
+            _fetched[attachment.Pod] = fetched;
         if (before is not null && before.Pod != attachment.Pod)
             consequences.AddRange(Unwire(before));
         var wasLocal = IsLocal(attachment.Pod);
@@ -162,7 +173,11 @@ public sealed class ClusterStore
         var siblings = _wired[attachment.Pod];
         siblings.RemoveAll(sibling => sibling.Key == attachment.Key);
         if (siblings.Count == 0)
+        {
             _wired.Remove(attachment.Pod);
+            _fetched.Remove(attachment.Pod);
+        }
+
         return Refresh(attachment.Pod, wasLocal: true);
     }
 
@@ -175,15 +190,20 @@ public sealed class ClusterStore
         return same ? Nothing : [new Consequence.SetPod(pod, IsLocal(name))];
     }
 
-    // What is wired here is the truth about the addresses of a local pod: what the datastore has may be of its previous life.
+    // What is wired here is the truth about the addresses of a local pod: what the datastore has may be of its previous life. And its labels count only for the interfaces of that very pod.
     private Pod? Effective(NamespacedName name)
     {
-        var known = _known.GetValueOrDefault(name);
         if (!_wired.TryGetValue(name, out var attachments))
-            return known;
-        var addresses = attachments.SelectMany(attachment => attachment.Addresses).Distinct().ToEquatableArray();
-        return known is null
-            ? new(name, Labels.Empty, addresses, [], HostNetwork: false, NodeName: "")
-            : known with { Addresses = addresses, HostNetwork = false };
+            return _known.GetValueOrDefault(name)?.Pod;
+        foreach (var candidate in (ClusterChange.PodSet?[])[_fetched.GetValueOrDefault(name), _known.GetValueOrDefault(name)])
+        {
+            var own = candidate is null ? [] : attachments.Where(attachment => candidate.IsPodOf(attachment.PodUid)).ToList();
+            if (own.Count > 0)
+                return candidate!.Pod with { Addresses = AddressesOf(own), HostNetwork = false };
+        }
+
+        return new(name, Labels.Empty, AddressesOf(attachments), [], HostNetwork: false, NodeName: "") { IsRejected = isolateUnknown };
     }
+
+    private static EquatableArray<InetAddress> AddressesOf(List<Attachment> attachments) => attachments.SelectMany(attachment => attachment.Addresses).Distinct().ToEquatableArray();
 }

@@ -59,7 +59,7 @@ public sealed record Pod(
     bool HostNetwork,
     string NodeName)
 {
-    /// <summary>Something about it is not understood, such as a label: which policies select it nobody can tell, so nothing passes to it or from it.</summary>
+    /// <summary>Something about it is not understood, such as a label, or it is wired and nothing is known of it yet: which policies select it nobody can tell, so nothing passes to it or from it.</summary>
     public bool IsRejected { get; init; }
 }
 

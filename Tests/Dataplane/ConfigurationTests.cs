@@ -142,8 +142,8 @@ public class ConfigurationTests
     }
 
     [Test]
-    public void Without_a_datastore_the_agent_says_that_kubernetes_is_not_in_this_version() =>
-        Assert.That(ConfigurationReader.Read("overlay.yaml", "", None, None).Errors.Single(), Does.StartWith("datastore: kubernetes is not in this version"));
+    public void Without_a_datastore_it_is_the_API_server() =>
+        Assert.That(ConfigurationReader.Read("overlay.yaml", "", None, None).Configuration, Has.Property("DatastoreDirectory").Null);
 
     // Every text is read with a directory datastore unless it names one itself, since this version refuses the default.
     private static ConfigurationReading Read(string text, Dictionary<string, string>? environment = null, Dictionary<string, string>? flags = null)

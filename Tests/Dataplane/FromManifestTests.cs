@@ -1,4 +1,4 @@
-using Overlay.Dataplane.Datastore.Directory;
+using Overlay.Dataplane.Datastore.Manifests;
 using Overlay.Dataplane.Store;
 using Overlay.PolicyEngine.Model;
 

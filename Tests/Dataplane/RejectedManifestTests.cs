@@ -1,4 +1,5 @@
 using Overlay.Dataplane.Datastore.Directory;
+using Overlay.Dataplane.Datastore.Manifests;
 using Overlay.Dataplane.Store;
 using Overlay.PolicyEngine.Compile;
 using Overlay.PolicyEngine.Explain;

@@ -4,6 +4,7 @@ using System.Text;
 using System.Text.Json;
 using Overlay.Dataplane.Cni;
 using Overlay.Dataplane.Datastore.Directory;
+using Overlay.Dataplane.Datastore.Manifests;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Netlink;
 using Overlay.Dataplane.Netlink.Conntrack;

@@ -2,7 +2,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using k8s;
 using k8s.Models;
-using Overlay.Dataplane.Datastore.Directory;
+using Overlay.Dataplane.Datastore.Manifests;
 using Overlay.Dataplane.Store;
 using Overlay.PolicyEngine.Model;
 

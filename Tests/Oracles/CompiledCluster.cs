@@ -1,6 +1,6 @@
 using System.Net;
 using k8s.Models;
-using Overlay.Dataplane.Datastore.Directory;
+using Overlay.Dataplane.Datastore.Manifests;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Store;
 using Overlay.PolicyEngine.Compile;

@@ -1,4 +1,4 @@
-using System.Diagnostics;
+using Overlay.Dataplane.Datastore.Manifests;
 using Overlay.Dataplane.Store;
 using Overlay.PolicyEngine.Model;
 
@@ -115,7 +115,7 @@ internal sealed class DirectoryContent
                 _delivered.Remove(key);
             else
                 _delivered[key] = now;
-            changes.Add(now ?? Gone(key));
+            changes.Add(now ?? key.ToGone());
             if (_claims.TryGetValue(key, out var claims))
                 _dirtyFiles.UnionWith(claims.Keys);
         }
@@ -150,15 +150,6 @@ internal sealed class DirectoryContent
         ClusterChange.NamespaceGone => 6,
         ClusterChange.PolicyGone => 7,
         _ => 8,
-    };
-
-    private static ClusterChange Gone(ObjectKey key) => key.Kind switch
-    {
-        "Node" => new ClusterChange.NodeGone(key.Name.Name),
-        "Namespace" => new ClusterChange.NamespaceGone(key.Name.Name),
-        "Pod" => new ClusterChange.PodGone(key.Name),
-        "NetworkPolicy" or "ClusterNetworkPolicy" => new ClusterChange.PolicyGone(key.Name),
-        _ => throw new UnreachableException(),
     };
 
     // A file that is not YAML in part keeps what it had beyond what is understood; an object that is rejected keeps its own last good version. (A rejected policy has its stand-in.)

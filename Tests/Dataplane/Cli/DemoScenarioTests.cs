@@ -1,7 +1,7 @@
 using System.Net;
 using k8s.Models;
 using Overlay.Dataplane.Cli.Demo;
-using Overlay.Dataplane.Datastore.Directory;
+using Overlay.Dataplane.Datastore.Manifests;
 using Overlay.PolicyEngine.Model;
 using Overlay.Tests.Oracles;
 

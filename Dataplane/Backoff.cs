@@ -1,7 +1,10 @@
-namespace Overlay.Dataplane.Reconcile;
+namespace Overlay.Dataplane;
 
 /// <summary>How long to wait before the next try: doubles from <paramref name="first"/> to <paramref name="last"/>.</summary>
-public sealed class Backoff(TimeSpan first, TimeSpan last)
+/// <param name="first">The wait after the first failure.</param>
+/// <param name="last">The longest.</param>
+/// <param name="jitter">Part by which each wait is stretched or shortened at random, 0 to 1: many that fail together are not to come back together.</param>
+public sealed class Backoff(TimeSpan first, TimeSpan last, double jitter = 0)
 {
     private TimeSpan? _next;
 
@@ -10,7 +13,7 @@ public sealed class Backoff(TimeSpan first, TimeSpan last)
     {
         var wait = _next ?? first;
         _next = TimeSpan.FromTicks(Math.Min(wait.Ticks * 2, last.Ticks));
-        return wait;
+        return jitter == 0 ? wait : wait * (1 - jitter + (2 * jitter * Random.Shared.NextDouble()));
     }
 
     /// <summary>A try succeeded: begin again at the first wait.</summary>

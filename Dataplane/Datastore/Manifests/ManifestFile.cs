@@ -1,7 +1,8 @@
+using System.Diagnostics;
 using Overlay.Dataplane.Store;
 using Overlay.PolicyEngine.Model;
 
-namespace Overlay.Dataplane.Datastore.Directory;
+namespace Overlay.Dataplane.Datastore.Manifests;
 
 /// <summary>An object of a manifest.</summary>
 /// <param name="Kind">Node, Namespace, Pod or NetworkPolicy.</param>
@@ -17,7 +18,18 @@ public sealed record ManifestObject(string Kind, NamespacedName Name, int Line, 
 /// <summary>Key of an object in the datastore.</summary>
 /// <param name="Kind">Its kind.</param>
 /// <param name="Name">Its name.</param>
-public readonly record struct ObjectKey(string Kind, NamespacedName Name);
+public readonly record struct ObjectKey(string Kind, NamespacedName Name)
+{
+    /// <summary>The change that takes the object away.</summary>
+    public ClusterChange ToGone() => Kind switch
+    {
+        "Node" => new ClusterChange.NodeGone(Name.Name),
+        "Namespace" => new ClusterChange.NamespaceGone(Name.Name),
+        "Pod" => new ClusterChange.PodGone(Name),
+        "NetworkPolicy" or "ClusterNetworkPolicy" => new ClusterChange.PolicyGone(Name),
+        _ => throw new UnreachableException(),
+    };
+}
 
 /// <summary>What a file of manifests says.</summary>
 /// <param name="Found">The objects understood, and the stand-ins for policies and pods that were not, in order.</param>

@@ -5,10 +5,10 @@ using Overlay.Dataplane.Store;
 using Overlay.Dataplane.Yaml;
 using Overlay.PolicyEngine.Model;
 
-namespace Overlay.Dataplane.Datastore.Directory;
+namespace Overlay.Dataplane.Datastore.Manifests;
 
 /// <summary>
-/// YAML or JSON manifests → model. Pure. Checks what the API server would check before it stored the object.
+/// Manifests → model, for both datastores: files of YAML or JSON, and what an API server holds. Pure. Checks what the API server would check before it stored the object.
 /// <para>
 /// An object that is wrong in any field is rejected as a whole, every problem of it reported. Of a rejected NetworkPolicy a stand-in remains: it isolates
 /// the pods that the policy selects (all of its namespace when even that cannot be read) in every direction it may have meant, and allows nothing.
@@ -41,6 +41,17 @@ public static partial class FromManifest
             reading.Rejections.Add(new(source, document.Line, "", default, "", Short(document.Error!)));
         }
 
+        return new(reading.Found.ToEquatableArray(), reading.Rejections.ToEquatableArray(), reading.Skipped.Values.ToEquatableArray(), reading.IsBroken);
+    }
+
+    /// <summary>Reads one object that an API server holds: <paramref name="kind"/> is known from where it was found, and so is its version.</summary>
+    /// <param name="source">The object's API path, for rejections.</param>
+    /// <param name="kind">One of the kinds that concern us.</param>
+    /// <param name="root">What it says.</param>
+    internal static ManifestFile Read(string source, string kind, YamlNode root)
+    {
+        var reading = new Reading(source);
+        ReadObject(root, reading, kind, []);
         return new(reading.Found.ToEquatableArray(), reading.Rejections.ToEquatableArray(), reading.Skipped.Values.ToEquatableArray(), reading.IsBroken);
     }
 

@@ -2,7 +2,7 @@ using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Yaml;
 using Overlay.PolicyEngine.Model;
 
-namespace Overlay.Dataplane.Datastore.Directory;
+namespace Overlay.Dataplane.Datastore.Manifests;
 
 /// <content>NetworkPolicy, validated as the API server does (kubernetes pkg/apis/networking/validation); an unknown field, which the API server may
 /// drop, is a problem: what was meant to narrow a rule must not widen it by being ignored.</content>

@@ -2,7 +2,7 @@ using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Yaml;
 using Overlay.PolicyEngine.Model;
 
-namespace Overlay.Dataplane.Datastore.Directory;
+namespace Overlay.Dataplane.Datastore.Manifests;
 
 /// <content>Name and namespace. Of policies no field of metadata is passed over: it may be the namespace that is misspelled.</content>
 public static partial class FromManifest

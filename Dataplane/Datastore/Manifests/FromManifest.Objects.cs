@@ -3,7 +3,7 @@ using Overlay.Dataplane.Store;
 using Overlay.Dataplane.Yaml;
 using Overlay.PolicyEngine.Model;
 
-namespace Overlay.Dataplane.Datastore.Directory;
+namespace Overlay.Dataplane.Datastore.Manifests;
 
 /// <content>Node, Namespace and Pod: what we need of them; their other fields are nobody's business here.</content>
 public static partial class FromManifest
@@ -47,8 +47,10 @@ public static partial class FromManifest
                 others.Add(other); // Hostname and the like are no addresses
         }
 
+        var condition = root.Object("status").Objects("conditions").FirstOrDefault(condition => condition.Text("type") == "NetworkUnavailable");
         return new(name, podCidrs.ToEquatableArray(), internalIPs.ToEquatableArray())
         {
+            NetworkUnavailable = condition?.Text("status") switch { "True" => true, "False" => false, _ => null },
             Labels = ReadLabels(root.Object("metadata"), "labels"),
             OtherAddresses = others.ToEquatableArray(),
         };

@@ -2,7 +2,7 @@ using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Yaml;
 using Overlay.PolicyEngine.Model;
 
-namespace Overlay.Dataplane.Datastore.Directory;
+namespace Overlay.Dataplane.Datastore.Manifests;
 
 /// <content>ClusterNetworkPolicy v1alpha2, validated as its CRD does. What is wrong within a rule makes that rule fail closed, as the API text asks of fields that
 /// an implementation does not know; what is wrong elsewhere makes the whole policy deny.</content>

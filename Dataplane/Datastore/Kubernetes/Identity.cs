@@ -1,0 +1,59 @@
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using System.Text;
+using System.Text.Json;
+using k8s;
+using k8s.Authentication;
+using k8s.Exceptions;
+using Overlay.Dataplane.Desired;
+using YamlDotNet.Core;
+
+namespace Overlay.Dataplane.Datastore.Kubernetes;
+
+/// <summary>Who we are to the API server, as read at one moment: a kubeconfig, or what Kubernetes mounts into every pod. Token files are read again by their provider.</summary>
+/// <param name="Configuration">Address, authorities, and the rest.</param>
+/// <param name="Credentials">Puts itself into a request's head; null when a certificate, or nothing, says who we are.</param>
+/// <param name="Certificate">Of the client, with its key; null for none.</param>
+/// <param name="Since">When it was read (UTC).</param>
+internal sealed record Identity(KubernetesClientConfiguration Configuration, ServiceClientCredentials? Credentials, X509Certificate2? Certificate, DateTime Since)
+{
+    /// <summary>Reads it.</summary>
+    /// <exception cref="IOException">It cannot be had or used: one clear sentence.</exception>
+    public static Identity Read(OverlayConfiguration configuration)
+    {
+        var source = configuration.Kubeconfig.Length > 0 ? $"kubeconfig {configuration.Kubeconfig}" : "the pod's own credentials";
+        try
+        {
+            var read = configuration.Kubeconfig.Length > 0
+                ? KubernetesClientConfiguration.BuildConfigFromConfigFile(configuration.Kubeconfig, masterUrl: configuration.ApiServer.Length > 0 ? configuration.ApiServer : null)
+                : InCluster(configuration);
+            if (!Uri.TryCreate(read.Host, UriKind.Absolute, out _))
+                throw new IOException($"{source} names no API server; set apiServer.");
+            return new(read, k8s.Kubernetes.CreateCredentials(read), ReadCertificate(read), DateTime.UtcNow);
+        }
+        catch (Exception e) when (e is KubeConfigException or YamlException or CryptographicException or JsonException or FormatException or UnauthorizedAccessException or ArgumentException)
+        {
+            throw new IOException($"{source} cannot be used: {e.Message.TrimEnd('.')}.", e);
+        }
+    }
+
+    // Given as PEM, in base64 or in files; with its key, or it is of no use.
+    private static X509Certificate2? ReadCertificate(KubernetesClientConfiguration read)
+    {
+        var certificate = Pem(read.ClientCertificateData, read.ClientCertificateFilePath);
+        return certificate is null ? null : X509Certificate2.CreateFromPem(certificate, Pem(read.ClientCertificateKeyData, read.ClientKeyFilePath));
+
+        static string? Pem(string? base64, string? path) =>
+            base64 is { Length: > 0 } ? Encoding.UTF8.GetString(Convert.FromBase64String(base64)) : path is { Length: > 0 } ? File.ReadAllText(path) : null;
+    }
+
+    private static KubernetesClientConfiguration InCluster(OverlayConfiguration configuration)
+    {
+        if (!KubernetesClientConfiguration.IsInCluster())
+            throw new IOException("this is no pod of a cluster: it has no service account's token, or no KUBERNETES_SERVICE_HOST. Set kubeconfig, or datastore to directory:PATH.");
+        var read = KubernetesClientConfiguration.InClusterConfig();
+        if (configuration.ApiServer.Length > 0)
+            read.Host = configuration.ApiServer;
+        return read;
+    }
+}

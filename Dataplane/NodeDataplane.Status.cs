@@ -1,0 +1,117 @@
+using Overlay.Dataplane.Desired;
+using Overlay.Dataplane.Operator;
+using Overlay.Dataplane.Store;
+using Overlay.PolicyEngine.Model;
+
+namespace Overlay.Dataplane;
+
+/// <content>How the node is, for log, metrics, operators and the Node's condition.</content>
+internal sealed partial class NodeDataplane
+{
+    private readonly Dictionary<string, Degradation> _failingSources = new(StringComparer.Ordinal);
+    private IReadOnlyList<Degradation> _degradations = [];
+
+    /// <summary>What works less than it could.</summary>
+    public IReadOnlyList<Degradation> Degradations => [.. _failingSources.Values.OrderBy(failing => failing.Subject, StringComparer.Ordinal), .. _degradations];
+
+    /// <summary>Why this node does not connect its pods, one sentence; empty when it does. What is missing to single pods or other nodes is no reason.</summary>
+    public string NotForwarding { get; private set; } = "nothing has been brought into the kernel yet.";
+
+    /// <summary>What is known at this moment. Costs no more than a few counts.</summary>
+    public NodeStatus Status() => new()
+    {
+        NodeName = configuration.NodeName,
+        Nodes = Store.Nodes.Count,
+        KnownPods = Store.Pods.Count,
+        LocalPods = Store.Attachments.Count,
+        Policies = Enum.GetValues<Tier>().ToDictionary(tier => tier, Store.CountOf),
+        Rejections = Store.Rejections,
+        Quarantined = [.. _quarantined.Keys.Order()],
+        Degradations = Degradations,
+        RulesetsCommitted = _rulesetsCommitted,
+        DriftRepaired = _driftRepaired,
+        Resyncs = _resyncs,
+        ResyncDuration = _resyncDuration,
+    };
+
+    /// <summary>What is known and wanted now, for whoever looks at it outside the loop. Copies references, not objects.</summary>
+    /// <param name="started">When the agent started.</param>
+    /// <param name="lastResync">When <see cref="Resync"/> was last called.</param>
+    /// <param name="lastCommit">When a <see cref="Commit"/> last left nothing to do.</param>
+    public NodeSnapshot Snapshot(DateTime started, DateTime? lastResync, DateTime? lastCommit)
+    {
+        var state = Store.ToClusterState(_options, _network);
+        var tiers = state.Policies.CountBy(policy => policy.Tier).ToDictionary();
+        var attachments = Store.Attachments.OrderBy(attachment => attachment.Pod).ToList();
+        var rejections = Store.Rejections.ToList();
+        return new(
+            configuration.NodeName,
+            _revision,
+            state with { Policies = [.. state.Policies.Select(policy => _quarantined.GetValueOrDefault(policy.Name, policy))] },
+            _rows,
+            attachments,
+            rejections,
+            [.. _quarantined.Keys.Order()],
+            new()
+            {
+                Node = configuration.NodeName,
+                Version = Cli.Version.Text,
+                Started = started,
+                Synced = Store.IsSynced,
+                Encapsulation = configuration.Encapsulation.ToString().ToLowerInvariant(),
+                Mtu = Mtu,
+                PodCidrs = [.. PodCidrs.Select(prefix => prefix.ToString())],
+                Peers =
+                [
+                    .. Store.Nodes.Where(node => node.Name != configuration.NodeName).OrderBy(node => node.Name, StringComparer.Ordinal)
+                        .Select(node => new PeerStatus(node.Name, [.. node.InternalIPs.Select(address => address.ToString())], [.. node.PodCidrs.Select(prefix => prefix.ToString())])),
+                ],
+                Pods = [.. attachments.Select(pod => new PodOnNode(pod.Pod.ToString(), [.. pod.Addresses.Select(address => address.ToString())], pod.HostInterface))],
+                Policies = new(tiers.GetValueOrDefault(Tier.Admin), tiers.GetValueOrDefault(Tier.NetworkPolicy), tiers.GetValueOrDefault(Tier.Baseline)),
+                Rejected = [.. rejections.Select(item => new RejectedObject(item.Source, item.Line, $"{item.Kind} {item.Name}".Trim(), item.Field, item.Reason))],
+                Quarantined = [.. _quarantined.Keys.Order().Select(name => name.ToString())],
+                Degraded = [.. Degradations.Select(degradation => degradation.ToString())],
+                LastResync = lastResync,
+                LastCommit = lastCommit,
+                DriftRepaired = _driftRepaired,
+                MemoryBytes = Environment.WorkingSet,
+            });
+    }
+
+    private string WhyNotForwarding()
+    {
+        if (_rows.Links.Count == 0)
+            return _projected.Where(degradation => degradation.Subject == $"Node {configuration.NodeName}").Select(degradation => degradation.ToString()).FirstOrDefault("this node has no tunnel.");
+        return kernel.Links.Devices.ContainsKey(_rows.Links[0].Name) ? "" : $"the device {_rows.Links[0].Name} is not there and cannot be made; see the log.";
+    }
+
+    private void LogRejections(string source, EquatableArray<Rejection> rejections)
+    {
+        var known = Store.Rejections.Where(rejection => rejection.Source == source).ToHashSet();
+        foreach (var rejection in rejections.Where(rejection => !known.Contains(rejection)))
+            Log.Rejected(log, rejection.ToString());
+        if (known.Count > 0 && rejections.Count == 0)
+            Log.RejectionCleared(log, source);
+    }
+
+    private void Report(IReadOnlyList<Degradation> degradations)
+    {
+        foreach (var worse in degradations.Except(_degradations))
+            Log.Degraded(log, worse.ToString());
+        foreach (var better in _degradations.Except(degradations))
+            Log.Restored(log, better.ToString());
+        _degradations = degradations;
+    }
+
+    // Told at once: a source may fail before there is anything to commit, and while there is nothing.
+    private void Note(string source, string reason)
+    {
+        var failed = _failingSources.Remove(source, out var before);
+        if (reason.Length > 0)
+            _failingSources.Add(source, failed ? before : new(source, reason)); // since when is in the first
+        if (reason.Length > 0 && !failed)
+            Log.Degraded(log, _failingSources[source].ToString());
+        if (reason.Length == 0 && failed)
+            Log.Restored(log, before.ToString());
+    }
+}
