@@ -13,7 +13,7 @@ namespace Overlay.Tests.Oracles;
 /// <summary>Manifests as typed objects and back, for the oracle alone.</summary>
 public static class ManifestYaml
 {
-    private static readonly JsonSerializerOptions Options = new() { DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull };
+    internal static readonly JsonSerializerOptions Options = new() { DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull };
 
     /// <summary>Every document of <paramref name="yaml"/> as the typed object of its kind.</summary>
     /// <exception cref="FormatException">A kind that the oracle does not know.</exception>

@@ -31,7 +31,7 @@ internal sealed class ClusterWatch(ApiServer server, string nodeName, ChannelWri
         try
         {
             var json = await server.GetObjectAsync(Resource.Pods.PathOf(name), cancellation).ConfigureAwait(false);
-            return KubernetesObject.Read(Resource.Pods, json, new()).Set as ClusterChange.PodSet;
+            return ApiObject.Read(Resource.Pods, json, new()).Set as ClusterChange.PodSet;
         }
         catch (Exception e) when (e is ApiException or HttpRequestException or IOException or JsonException or OperationCanceledException)
         {
@@ -56,7 +56,7 @@ internal sealed class ClusterWatch(ApiServer server, string nodeName, ChannelWri
         };
     }
 
-    private async ValueTask SetAsync(KubernetesObject known, HashSet<NamespacedName> rejected, CancellationToken cancellation)
+    private async ValueTask SetAsync(ApiObject known, HashSet<NamespacedName> rejected, CancellationToken cancellation)
     {
         if (known.Set is { } change)
             await changes.WriteAsync(change is ClusterChange.PodSet { Pod.NodeName: { Length: > 0 } node } pod && node != nodeName ? pod with { Uid = ClusterChange.PodSet.Elsewhere } : change, cancellation).ConfigureAwait(false);

@@ -21,10 +21,10 @@ internal sealed class EventWriter(ApiServer server, string nodeName, TimeSpan pa
     public const int Burst = 10;
 
     private const int LongestMessage = 1024; // pkg/apis/core/validation/events.go
-    private readonly Channel<KubernetesObject> _rejected = Channel.CreateBounded<KubernetesObject>(new BoundedChannelOptions(256) { FullMode = BoundedChannelFullMode.DropWrite });
+    private readonly Channel<ApiObject> _rejected = Channel.CreateBounded<ApiObject>(new BoundedChannelOptions(256) { FullMode = BoundedChannelFullMode.DropWrite });
 
     /// <summary>Tells of a policy, unless there is nothing wrong with it. Never blocks.</summary>
-    public void Tell(KubernetesObject policy)
+    public void Tell(ApiObject policy)
     {
         if (policy is { Rejections.Count: > 0, Resource.Kind: "NetworkPolicy" or "ClusterNetworkPolicy" })
             _rejected.Writer.TryWrite(policy);
@@ -53,7 +53,7 @@ internal sealed class EventWriter(ApiServer server, string nodeName, TimeSpan pa
 
     /// <summary>The Event of a rejected policy. Pure.</summary>
     /// <returns>The path that it is posted to, its name, and its JSON.</returns>
-    public static (string Path, string Name, byte[] Json) Write(KubernetesObject policy, string nodeName, DateTime now)
+    public static (string Path, string Name, byte[] Json) Write(ApiObject policy, string nodeName, DateTime now)
     {
         var wrong = string.Join(' ', policy.Rejections.Select(rejection => $"{(rejection.Field.Length > 0 ? $"{rejection.Field}: " : "")}{rejection.Reason}"));
         var message = $"Not understood by Overlay, so the pods it selects are isolated: {wrong}";

@@ -14,7 +14,7 @@ internal abstract record ResourceEvent
     }
 
     /// <summary>An object is there, as it is now; told again when nothing of it may have changed.</summary>
-    public sealed record Set(KubernetesObject Object) : ResourceEvent;
+    public sealed record Set(ApiObject Object) : ResourceEvent;
 
     /// <summary>An object is gone.</summary>
     public sealed record Gone(NamespacedName Name) : ResourceEvent;
@@ -109,7 +109,7 @@ internal sealed class ListWatch(ApiServer server, Resource resource, ListWatchTi
         var body = new ListBody(buffer);
         await foreach (var item in body.ItemsAsync(cancellation).ConfigureAwait(false))
         {
-            var read = KubernetesObject.Read(resource, item.Span, _strings);
+            var read = ApiObject.Read(resource, item.Span, _strings);
             seen.Add(read.Name);
             _known.Add(read.Name);
             await tell(new ResourceEvent.Set(read), cancellation).ConfigureAwait(false);
@@ -174,19 +174,19 @@ internal sealed class ListWatch(ApiServer server, Resource resource, ListWatchTi
         switch (change.Type)
         {
             case WatchEventType.Added or WatchEventType.Modified:
-                var read = KubernetesObject.Read(resource, change.Object.Span, _strings);
+                var read = ApiObject.Read(resource, change.Object.Span, _strings);
                 Advance(read.ResourceVersion);
                 _known.Add(read.Name);
                 await tell(new ResourceEvent.Set(read), cancellation).ConfigureAwait(false);
                 break;
             case WatchEventType.Deleted:
-                var (gone, last) = KubernetesObject.ReadName(change.Object.Span, _strings);
+                var (gone, last) = ApiObject.ReadName(change.Object.Span, _strings);
                 Advance(last);
                 _known.Remove(gone);
                 await tell(new ResourceEvent.Gone(gone), cancellation).ConfigureAwait(false);
                 break;
             case WatchEventType.Bookmark:
-                Advance(KubernetesObject.ReadName(change.Object.Span, _strings).ResourceVersion);
+                Advance(ApiObject.ReadName(change.Object.Span, _strings).ResourceVersion);
                 break;
             case WatchEventType.Error:
                 throw ApiServer.Refusal($"watch of {resource.Path}", (int)HttpStatusCode.InternalServerError, change.Object);

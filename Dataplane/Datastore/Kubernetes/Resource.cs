@@ -25,7 +25,7 @@ internal sealed record Resource(string Kind, string ApiVersion, string Plural, F
 
     /// <summary>core/v1 Pod.</summary>
     public static Resource Pods { get; } = new("Pod", "v1", "pods", FieldTree.Of(
-        ("metadata", Metadata(("annotations", FieldTree.Of(KubernetesObject.MirrorAnnotation)))),
+        ("metadata", Metadata(("annotations", FieldTree.Of(ApiObject.MirrorAnnotation)))),
         ("spec", FieldTree.Of(
             ("nodeName", FieldTree.All),
             ("hostNetwork", FieldTree.All),

@@ -13,7 +13,7 @@ namespace Overlay.Dataplane.Datastore.Kubernetes;
 /// <param name="ResourceVersion">Of this version of it.</param>
 /// <param name="Set">The change that sets it, or what stands in for it; null when nothing can.</param>
 /// <param name="Rejections">What of it could not be understood.</param>
-internal sealed record KubernetesObject(Resource Resource, NamespacedName Name, string Uid, string ResourceVersion, ClusterChange? Set, EquatableArray<Rejection> Rejections)
+internal sealed record ApiObject(Resource Resource, NamespacedName Name, string Uid, string ResourceVersion, ClusterChange? Set, EquatableArray<Rejection> Rejections)
 {
     /// <summary>Annotation of the API's copy of a pod that kubelet has from a file: the UID by which kubelet, and so the CNI plugin, knows that pod.</summary>
     public const string MirrorAnnotation = "kubernetes.io/config.mirror";
@@ -26,7 +26,7 @@ internal sealed record KubernetesObject(Resource Resource, NamespacedName Name, 
     /// <param name="json">UTF-8.</param>
     /// <param name="strings">Where its texts come from.</param>
     /// <exception cref="JsonException">It is not even an object with a name.</exception>
-    public static KubernetesObject Read(Resource resource, ReadOnlySpan<byte> json, StringPool strings)
+    public static ApiObject Read(Resource resource, ReadOnlySpan<byte> json, StringPool strings)
     {
         var root = JsonTree.Read(json, resource.Fields, strings);
         var metadata = Field(root, "metadata");
