@@ -24,11 +24,11 @@ internal sealed record ApiObject(Resource Resource, NamespacedName Name, string 
     /// <summary>Reads an object. Pure.</summary>
     /// <param name="resource">Its kind.</param>
     /// <param name="json">UTF-8.</param>
-    /// <param name="strings">Where its texts come from.</param>
+    /// <param name="pool">Where what it shares with others comes from.</param>
     /// <exception cref="JsonException">It is not even an object with a name.</exception>
-    public static ApiObject Read(Resource resource, ReadOnlySpan<byte> json, StringPool strings)
+    public static ApiObject Read(Resource resource, ReadOnlySpan<byte> json, Pool pool)
     {
-        var root = JsonTree.Read(json, resource.Fields, strings);
+        var root = JsonTree.Read(json, resource.Fields, pool);
         var metadata = Field(root, "metadata");
         var name = new NamespacedName(Text(metadata, "namespace"), Text(metadata, "name"));
         if (name.Name.Length == 0)
@@ -36,15 +36,15 @@ internal sealed record ApiObject(Resource Resource, NamespacedName Name, string 
         var file = FromManifest.Read(resource.PathOf(name), resource.Kind, root);
         var uid = Text(Field(metadata, "annotations"), MirrorAnnotation) is { Length: > 0 } mirrored ? mirrored : Text(metadata, "uid");
         var set = file.Found.Count > 0 ? file.Found[0].Change : null;
-        return new(resource, name, uid, Text(metadata, "resourceVersion"), set is ClusterChange.PodSet pod ? pod with { Uid = uid } : set, file.Rejections);
+        return new(resource, name, uid, Text(metadata, "resourceVersion"), set is ClusterChange.PodSet { Pod: var pod } ? new ClusterChange.PodSet(pool.Share(pod), uid) : set, file.Rejections);
     }
 
     /// <summary>Name and resourceVersion of an object of which no more is needed: one that is gone, or a bookmark.</summary>
     /// <inheritdoc cref="Read" path="/param"/>
     /// <exception cref="JsonException">It is no object.</exception>
-    public static (NamespacedName Name, string ResourceVersion) ReadName(ReadOnlySpan<byte> json, StringPool strings)
+    public static (NamespacedName Name, string ResourceVersion) ReadName(ReadOnlySpan<byte> json, Pool pool)
     {
-        var metadata = Field(JsonTree.Read(json, NameOnly, strings), "metadata");
+        var metadata = Field(JsonTree.Read(json, NameOnly, pool), "metadata");
         return (new(Text(metadata, "namespace"), Text(metadata, "name")), Text(metadata, "resourceVersion"));
     }
 

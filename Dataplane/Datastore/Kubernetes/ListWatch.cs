@@ -37,7 +37,7 @@ internal abstract record ResourceEvent
 /// <param name="tell">Takes what is to be told; it is waited for, so a slow taker slows the server's stream down.</param>
 internal sealed class ListWatch(ApiServer server, Resource resource, ListWatchTiming timing, Func<ResourceEvent, CancellationToken, ValueTask> tell)
 {
-    private readonly StringPool _strings = new();
+    private readonly Pool _pool = new();
     private readonly Backoff _backoff = timing.Retry();
     private HashSet<NamespacedName> _known = [];
     private string _revision = "";
@@ -109,7 +109,7 @@ internal sealed class ListWatch(ApiServer server, Resource resource, ListWatchTi
         var body = new ListBody(buffer);
         await foreach (var item in body.ItemsAsync(cancellation).ConfigureAwait(false))
         {
-            var read = ApiObject.Read(resource, item.Span, _strings);
+            var read = ApiObject.Read(resource, item.Span, _pool);
             seen.Add(read.Name);
             _known.Add(read.Name);
             await tell(new ResourceEvent.Set(read), cancellation).ConfigureAwait(false);
@@ -174,19 +174,19 @@ internal sealed class ListWatch(ApiServer server, Resource resource, ListWatchTi
         switch (change.Type)
         {
             case WatchEventType.Added or WatchEventType.Modified:
-                var read = ApiObject.Read(resource, change.Object.Span, _strings);
+                var read = ApiObject.Read(resource, change.Object.Span, _pool);
                 Advance(read.ResourceVersion);
                 _known.Add(read.Name);
                 await tell(new ResourceEvent.Set(read), cancellation).ConfigureAwait(false);
                 break;
             case WatchEventType.Deleted:
-                var (gone, last) = ApiObject.ReadName(change.Object.Span, _strings);
+                var (gone, last) = ApiObject.ReadName(change.Object.Span, _pool);
                 Advance(last);
                 _known.Remove(gone);
                 await tell(new ResourceEvent.Gone(gone), cancellation).ConfigureAwait(false);
                 break;
             case WatchEventType.Bookmark:
-                Advance(ApiObject.ReadName(change.Object.Span, _strings).ResourceVersion);
+                Advance(ApiObject.ReadName(change.Object.Span, _pool).ResourceVersion);
                 break;
             case WatchEventType.Error:
                 throw ApiServer.Refusal($"watch of {resource.Path}", (int)HttpStatusCode.InternalServerError, change.Object);
