@@ -17,11 +17,14 @@ public static class ManifestYaml
 
     /// <summary>Every document of <paramref name="yaml"/> as the typed object of its kind.</summary>
     /// <exception cref="FormatException">A kind that the oracle does not know.</exception>
-    public static IEnumerable<object> Read(string yaml)
+    public static IEnumerable<object> Read(string yaml) => Objects(yaml).Select(ToObject);
+
+    /// <summary>Every document of <paramref name="yaml"/> as JSON, whatever its kind.</summary>
+    public static IEnumerable<JsonObject> Objects(string yaml)
     {
         var stream = new YamlStream();
         stream.Load(new StringReader(yaml));
-        return stream.Documents.Select(document => ToJson(document.RootNode)).OfType<JsonObject>().Select(ToObject);
+        return stream.Documents.Select(document => ToJson(document.RootNode)).OfType<JsonObject>();
     }
 
     /// <summary>One document.</summary>
