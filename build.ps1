@@ -101,6 +101,8 @@ need_for_tests() {
     need '/usr/lib/*/libpcap.so.0.8' libpcap0.8
     need iptables-restore iptables
     need /usr/lib/cni/host-local containernetworking-plugins
+    # A real API server, where there is one, needs its storage.
+    if command -v kube-apiserver > /dev/null; then need etcd etcd-server; fi
     install 'the test suite (the product itself needs none of it)'
     find_dotnet
     trap give_back EXIT

@@ -73,12 +73,7 @@ public class BuildScriptTests
     [TestCase("1000")]
     public void What_is_missing_is_named_and_installed_by_root_alone(string user)
     {
-        using var place = new Place("", 0);
-        place.Write("id", $"echo {user}");
-        place.Write("apt-get", "echo apt-get \"$*\" >> calls");
-        foreach (var tool in new[] { "sh", "cat", "dirname", "getent", "cut", "rm", "mkdir", "cp", "grep", "sed" })
-            File.CreateSymbolicLink(place.File(tool), Tool(tool));
-        File.Delete(place.File("nft"));
+        using var place = BarePlace(user);
         var (exitCode, output, error) = Sh(["./build.ps1", "test"], place.Folder, path: place.Folder);
         if (user == "0")
         {
@@ -89,6 +84,28 @@ public class BuildScriptTests
 
         Assert.That(error, Does.Match("^build.ps1: .*sudo.*nftables"));
         Assert.That((exitCode, place.Calls.Length), Is.EqualTo((1, 0)));
+    }
+
+    [TestCase(false)]
+    [TestCase(true)]
+    public void Etcd_is_asked_for_beside_an_API_server_only(bool isThere)
+    {
+        using var place = BarePlace("1000");
+        if (isThere)
+            File.CreateSymbolicLink(place.File("kube-apiserver"), "/bin/true");
+        Assert.That(Sh(["./build.ps1", "test"], place.Folder, path: place.Folder).Error.Contains(" etcd-server", StringComparison.Ordinal), Is.EqualTo(isThere));
+    }
+
+    // Nothing is on PATH but what the script itself needs, and most of what the tests need, without nft.
+    private static Place BarePlace(string user)
+    {
+        var place = new Place("", 0);
+        place.Write("id", $"echo {user}");
+        place.Write("apt-get", "echo apt-get \"$*\" >> calls");
+        foreach (var tool in new[] { "sh", "cat", "dirname", "getent", "cut", "rm", "mkdir", "cp", "grep", "sed" })
+            File.CreateSymbolicLink(place.File(tool), Tool(tool));
+        File.Delete(place.File("nft"));
+        return place;
     }
 
     private static (int ExitCode, string Output, string[] Calls) RunShHalf(string[] arguments, string results = "", int status = 0)

@@ -45,7 +45,7 @@ public sealed partial class FakeApiServer : IAsyncDisposable
     /// <summary>Writes a kubeconfig that names the token as a file.</summary>
     /// <param name="folder">Gets <c>kubeconfig</c> and <c>token</c>.</param>
     /// <returns>The path of the kubeconfig.</returns>
-    public string WriteKubeconfig(string folder) => Kubeconfig.Write(folder, Url, CertificateAuthorityPem, Token);
+    public string WriteKubeconfig(string folder) => KubeconfigFile.Write(folder, Url, CertificateAuthorityPem, Token);
 
     /// <summary>As when the server dies: every connection is reset, new ones are refused; what is stored stays.</summary>
     public async Task StopListeningAsync()

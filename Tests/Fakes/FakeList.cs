@@ -32,7 +32,7 @@ internal static class FakeList
         }
 
         var rest = objects.Values.Where(version => version.IsIn(ns) && (after is null || string.CompareOrdinal(version.Key, after) > 0)).ToList();
-        var limit = options.Limit == 0 || (fromCache && IsOfCache(options)) ? int.MaxValue : options.Limit;
+        var limit = options.Limit <= 0 || (fromCache && IsOfCache(options)) ? int.MaxValue : options.Limit;
         var metadata = new JsonObject { ["resourceVersion"] = $"{revision}" };
         if (rest.Count > limit)
             (metadata["continue"], metadata["remainingItemCount"]) = (FakeListOptions.Token(revision!.Value, rest[limit - 1].Key), rest.Count - limit);

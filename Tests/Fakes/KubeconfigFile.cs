@@ -1,7 +1,7 @@
 namespace Overlay.Tests.Fakes;
 
 /// <summary>Kubeconfig files for tests.</summary>
-internal static class Kubeconfig
+internal static class KubeconfigFile
 {
     /// <summary>Writes <c>kubeconfig</c>, and the <c>token</c> that it names as a file, into a folder.</summary>
     /// <returns>The path of the kubeconfig.</returns>
