@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Security;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
@@ -5,17 +6,22 @@ using System.Text.Json.Nodes;
 
 namespace Overlay.Tests.Fakes;
 
-/// <summary>A plain HttpClient for an API server, with a token.</summary>
+/// <summary>A plain HttpClient for an API server, with a token; over HTTP/2 like the agent, if nothing else is asked for.</summary>
 internal sealed class ApiClient : IDisposable
 {
     private readonly X509Certificate2 _authority;
 
-    public ApiClient(Uri url, string authorityPem, string token)
+    public ApiClient(Uri url, string authorityPem, string token, Version? version = null)
     {
         _authority = X509Certificate2.CreateFromPem(authorityPem);
         var policy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
         policy.CustomTrustStore.Add(_authority);
-        Http = new(new SocketsHttpHandler { SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = policy } }) { BaseAddress = url };
+        Http = new(new SocketsHttpHandler { SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = policy } }) 
+        {
+            BaseAddress = url,
+            DefaultRequestVersion = version ?? HttpVersion.Version20,
+            DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact,
+        };
         Http.DefaultRequestHeaders.Authorization = new("Bearer", token);
     }
 
@@ -36,7 +42,7 @@ internal sealed class ApiClient : IDisposable
     /// <summary>A request with a body.</summary>
     public async Task<(int Code, JsonNode Body)> SendAsync(HttpMethod method, string path, string? body, string contentType = "application/json")
     {
-        using var request = new HttpRequestMessage(method, path) { Content = body is null ? null : new StringContent(body, Encoding.UTF8, new System.Net.Http.Headers.MediaTypeHeaderValue(contentType)) };
+        using var request = new HttpRequestMessage(method, path) { Version = Http.DefaultRequestVersion, VersionPolicy = Http.DefaultVersionPolicy, Content = body is null ? null : new StringContent(body, Encoding.UTF8, new System.Net.Http.Headers.MediaTypeHeaderValue(contentType)) };
         using var response = await Http.SendAsync(request);
         var text = await response.Content.ReadAsStringAsync();
         Assert.That(response.Content.Headers.ContentType?.MediaType, Is.EqualTo("application/json"), $"{method} {path}: {(int)response.StatusCode} {text}");

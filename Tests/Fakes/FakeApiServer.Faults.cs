@@ -120,19 +120,25 @@ public sealed partial class FakeApiServer
                     context.Response.Headers.RetryAfter = $"{seconds}";
                 await WriteAsync(context, answer.Code, answer.Body is { } text ? System.Text.Encoding.UTF8.GetBytes(text) : StoredVersion.Bytes(StatusException.Of(answer.Code).ToJson()));
                 return true;
-            case FakeFault.Reset { AfterBytes: null }:
-                Reset(context);
+            case FakeFault.Reset { AfterBytes: null } reset:
+                Reset(context, reset.StreamOnly);
                 return true;
             case FakeFault.Silence { AfterBytes: null }:
                 await _released.Task.WaitAsync(context.RequestAborted);
                 return false;
             default:
-                context.Response.Body = new FaultyBody(context.Response.Body, fault, () => Reset(context), _released.Task);
+                context.Response.Body = new FaultyBody(context.Response.Body, fault, () => Reset(context, fault is FakeFault.Reset { StreamOnly: true }), _released.Task);
                 return false;
         }
     }
 
-    private void Reset(HttpContext context) => _connections[context.Connection.Id].Abort();
+    private void Reset(HttpContext context, bool streamOnly = false)
+    {
+        if (streamOnly)
+            context.Abort();
+        else if (_connections.TryGetValue(context.Connection.Id, out var connection))
+            connection.Abort();
+    }
 
     private sealed record Injection(Func<SeenRequest, bool> Predicate, FakeFault Fault)
     {

@@ -13,9 +13,10 @@ public abstract record FakeFault
     /// <param name="Body">The body; null for a Status object that tells of the code.</param>
     public sealed record Answer(int Code, int? RetryAfterSeconds = null, string? Body = null) : FakeFault;
 
-    /// <summary>The connection is reset.</summary>
+    /// <summary>The connection is reset, with everything else that is under way on it.</summary>
     /// <param name="AfterBytes">Once the headers and so much of the body are sent; null: before anything is.</param>
-    public sealed record Reset(int? AfterBytes = null) : FakeFault;
+    /// <param name="StreamOnly">Over HTTP/2, only the stream of this one answer: as when kube-apiserver fails within.</param>
+    public sealed record Reset(int? AfterBytes = null, bool StreamOnly = false) : FakeFault;
 
     /// <summary>The body ends too early, in the regular way: only its content tells.</summary>
     public sealed record Truncate(int AfterBytes) : FakeFault;

@@ -4,7 +4,9 @@ using System.Text.Json.Nodes;
 namespace Overlay.Tests.Fakes;
 
 /// <summary>Each fault of the fake API server does to a plain HttpClient what it says.</summary>
-public class FakeFaultTests
+[TestFixture("1.1")]
+[TestFixture("2.0")]
+public class FakeFaultTests(string version)
 {
     private const string Pods = "/api/v1/pods";
 
@@ -15,7 +17,7 @@ public class FakeFaultTests
     public async Task Start()
     {
         _server = await FakeApiServer.StartAsync();
-        _client = new(_server.Url, _server.CertificateAuthorityPem, _server.Token);
+        _client = new(_server.Url, _server.CertificateAuthorityPem, _server.Token, new(version));
         _server.Put(FakeApiServerTests.Pod("a"));
     }
 
@@ -71,12 +73,28 @@ public class FakeFaultTests
     public async Task A_reset_within_the_body(int bytes)
     {
         _server.Inject(request => request.IsList, new FakeFault.Reset(bytes));
+        if (version == "2.0") // HttpClient forgets what it has received, when an HTTP/2 connection breaks.
+        {
+            Assert.That(() => _client.GetAsync(Pods), Throws.InstanceOf<HttpRequestException>());
+            return;
+        }
+
         using var response = await _client.Http.GetAsync(Pods, HttpCompletionOption.ResponseHeadersRead);
         await using var body = await response.Content.ReadAsStreamAsync();
         var received = new byte[bytes];
         await body.ReadExactlyAsync(received);
         Assert.That(Encoding.ASCII.GetString(received), Is.EqualTo("""{"kind":"PodList","apiVersion":"v1" """[..bytes]));
         Assert.That(async () => await body.ReadAsync(new byte[1]), Throws.InstanceOf<IOException>());
+    }
+
+    [Test]
+    public async Task A_reset_of_a_stream_leaves_the_others_of_the_connection()
+    {
+        await using var watch = await _client.WatchAsync($"{Pods}?watch=1&resourceVersion={_server.ResourceVersion}");
+        _server.Inject(request => request.IsList, new FakeFault.Reset(25, StreamOnly: true));
+        Assert.That(() => _client.GetAsync(Pods), Throws.InstanceOf<HttpRequestException>());
+        _server.Put(FakeApiServerTests.Pod("b"));
+        Assert.That(await watch.NextAsync(), Is.EqualTo("ADDED b"));
     }
 
     [Test]
