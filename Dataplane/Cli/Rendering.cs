@@ -51,8 +51,9 @@ internal sealed record Rendering(string Node, ProjectedNode Projected, Ruleset R
     public static async Task<Rendering> OfApiServerAsync(OverlayConfiguration configuration, CancellationToken cancellation)
     {
         var changes = Channel.CreateUnbounded<ClusterChange>();
-        using var server = ApiServer.Open(configuration);
-        using var watch = new ClusterWatch(server, configuration.NodeName, changes.Writer, new(server, configuration.NodeName, TimeSpan.FromSeconds(1)), new());
+        var timing = new ListWatchTiming();
+        using var server = ApiServer.Open(configuration, timing);
+        using var watch = new ClusterWatch(server, configuration.NodeName, changes.Writer, new(server, configuration.NodeName, TimeSpan.FromSeconds(1)), timing);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         var store = new ClusterStore();
         var running = watch.RunAsync(stop.Token);

@@ -46,6 +46,9 @@ public sealed partial class FakeApiServer
         return [.. _storage.List(Kind(plural), ref latest)!.Values.Select(version => version.Object)];
     }
 
+    /// <summary>Whether a kind is served.</summary>
+    public bool Has(string plural) => _storage.Kinds.Any(kind => kind.Plural == plural);
+
     /// <summary>Forgets the history: a watch or a page that goes on from an earlier revision has expired.</summary>
     public void Compact() => _storage.Compact();
 

@@ -17,18 +17,19 @@ internal sealed class ApiServer : IDisposable
     private const int LargestStatus = 64 * 1024;
     private const int LargestObject = 16 * 1024 * 1024; // etcd's own limit is a tenth of this
     private static readonly TimeSpan ToConnect = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan ToAnswer = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan PingEvery = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan Reload = TimeSpan.FromSeconds(2);
 
     private readonly OverlayConfiguration _configuration;
+    private readonly TimeSpan _toAnswer;
     private readonly HttpClient _http;
     private readonly Lock _reloading = new();
     private volatile Identity _identity;
 
-    private ApiServer(OverlayConfiguration configuration, Identity identity)
+    private ApiServer(OverlayConfiguration configuration, TimeSpan toAnswer, Identity identity)
     {
         _configuration = configuration;
+        _toAnswer = toAnswer;
         _identity = identity;
         Url = new Uri(identity.Configuration.Host.TrimEnd('/') + "/");
         var handler = new SocketsHttpHandler
@@ -55,15 +56,17 @@ internal sealed class ApiServer : IDisposable
     public Uri Url { get; }
 
     /// <summary>Reads address and credentials from the kubeconfig, or from what Kubernetes gives every pod; nothing is connected to yet.</summary>
+    /// <param name="configuration">Of the node.</param>
+    /// <param name="timing">How long the head of an answer may take.</param>
     /// <exception cref="IOException">They cannot be had or used: one clear sentence.</exception>
-    public static ApiServer Open(OverlayConfiguration configuration) => new(configuration, Identity.Read(configuration));
+    public static ApiServer Open(OverlayConfiguration configuration, ListWatchTiming timing) => new(configuration, timing.Answer, Identity.Read(configuration));
 
     /// <summary>Asks for what is at a path; the body is for the caller to read, and the response to dispose.</summary>
     /// <param name="path">Such as <c>/api/v1/pods?limit=500</c>.</param>
     /// <param name="cancellation">Stops it.</param>
     /// <exception cref="ApiException">The server refused.</exception>
     /// <exception cref="HttpRequestException">It cannot be reached.</exception>
-    /// <exception cref="IOException">It does not answer within 30 s.</exception>
+    /// <exception cref="IOException">It does not answer in time.</exception>
     public Task<HttpResponseMessage> GetAsync(string path, CancellationToken cancellation) => SendAsync(HttpMethod.Get, path, null, cancellation);
 
     /// <summary>The whole body of what is at a path.</summary>
@@ -87,7 +90,7 @@ internal sealed class ApiServer : IDisposable
         request.Headers.Accept.Add(new("application/json"));
         request.Headers.UserAgent.Add(new("overlay", typeof(ApiServer).Assembly.GetName().Version?.ToString(3)));
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        deadline.CancelAfter(ToAnswer);
+        deadline.CancelAfter(_toAnswer);
         try
         {
             var identity = _identity;
@@ -105,7 +108,7 @@ internal sealed class ApiServer : IDisposable
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {
-            throw new IOException($"no answer within {ToAnswer.TotalSeconds:0} s");
+            throw new IOException($"no answer within {_toAnswer.TotalSeconds:0} s");
         }
     }
 

@@ -6,11 +6,12 @@ using k8s;
 using k8s.Authentication;
 using k8s.Exceptions;
 using Overlay.Dataplane.Desired;
+using Overlay.Dataplane.Yaml;
 using YamlDotNet.Core;
 
 namespace Overlay.Dataplane.Datastore.Kubernetes;
 
-/// <summary>Who we are to the API server, as read at one moment: a kubeconfig, or what Kubernetes mounts into every pod. Token files are read again by their provider.</summary>
+/// <summary>Who we are to the API server, as read at one moment: a kubeconfig, or what Kubernetes mounts into every pod. Tokens in files are read for every request.</summary>
 /// <param name="Configuration">Address, authorities, and the rest.</param>
 /// <param name="Credentials">Puts itself into a request's head; null when a certificate, or nothing, says who we are.</param>
 /// <param name="Certificate">Of the client, with its key; null for none.</param>
@@ -25,7 +26,7 @@ internal sealed record Identity(KubernetesClientConfiguration Configuration, Ser
         try
         {
             var read = configuration.Kubeconfig.Length > 0
-                ? KubernetesClientConfiguration.BuildConfigFromConfigFile(configuration.Kubeconfig, masterUrl: configuration.ApiServer.Length > 0 ? configuration.ApiServer : null)
+                ? OfKubeconfig(configuration.Kubeconfig, configuration.ApiServer.Length > 0 ? configuration.ApiServer : null)
                 : InCluster(configuration);
             if (!Uri.TryCreate(read.Host, UriKind.Absolute, out _))
                 throw new IOException($"{source} names no API server; set apiServer.");
@@ -35,6 +36,25 @@ internal sealed record Identity(KubernetesClientConfiguration Configuration, Ser
         {
             throw new IOException($"{source} cannot be used: {e.Message.TrimEnd('.')}.", e);
         }
+    }
+
+    // The client does not know tokenFile (tools/clientcmd/api/v1/types.go), which is stronger than token.
+    private static KubernetesClientConfiguration OfKubeconfig(string path, string? apiServer)
+    {
+        var file = KubernetesClientConfiguration.LoadKubeConfig(path);
+        var user = file.Contexts?.FirstOrDefault(context => context.Name == file.CurrentContext)?.ContextDetails?.User;
+        if (TokenFileOf(File.ReadAllText(path), user) is not { } tokenFile)
+            return KubernetesClientConfiguration.BuildConfigFromConfigObject(file, masterUrl: apiServer);
+        file.Users.First(known => known.Name == user).UserCredentials.Token = "in a file";
+        var read = KubernetesClientConfiguration.BuildConfigFromConfigObject(file, masterUrl: apiServer);
+        read.TokenProvider = new TokenFile(Path.Combine(Path.GetDirectoryName(Path.GetFullPath(path))!, tokenFile));
+        return read;
+    }
+
+    private static string? TokenFileOf(string kubeconfig, string? user)
+    {
+        var root = new Fields(YamlText.Read(kubeconfig) is [{ Root: { } document }, ..] ? document : new YamlNode.Mapping(1, []), "", []);
+        return root.Objects("users").FirstOrDefault(known => known.Text("name") == user)?.Object("user").Text("tokenFile") is { Length: > 0 } path ? path : null;
     }
 
     // Given as PEM, in base64 or in files; with its key, or it is of no use.
@@ -52,6 +72,7 @@ internal sealed record Identity(KubernetesClientConfiguration Configuration, Ser
         if (!KubernetesClientConfiguration.IsInCluster())
             throw new IOException("this is no pod of a cluster: it has no service account's token, or no KUBERNETES_SERVICE_HOST. Set kubeconfig, or datastore to directory:PATH.");
         var read = KubernetesClientConfiguration.InClusterConfig();
+        read.TokenProvider = new TokenFile(TokenFile.OfServiceAccount);
         if (configuration.ApiServer.Length > 0)
             read.Host = configuration.ApiServer;
         return read;

@@ -22,7 +22,7 @@ internal sealed class KubernetesSource : ClusterSource
     /// <exception cref="IOException">There are none, or none that can be used.</exception>
     public KubernetesSource(OverlayConfiguration configuration, ChannelWriter<ClusterChange> changes, ListWatchTiming timing)
     {
-        _server = ApiServer.Open(configuration);
+        _server = ApiServer.Open(configuration, timing);
         _events = new(_server, configuration.NodeName, BetweenEvents);
         _watch = new(_server, configuration.NodeName, changes, _events, timing);
         _condition = new(_server, configuration.NodeName, changes, timing.Retry());

@@ -42,7 +42,7 @@ internal sealed class ListWatch(ApiServer server, Resource resource, ListWatchTi
     private HashSet<NamespacedName> _known = [];
     private string _revision = "";
     private bool _hasListed;
-    private int _failures;
+    private Stopwatch? _failing;
     private bool _isToldFailing;
 
     /// <summary>Lists and watches until cancelled.</summary>
@@ -55,8 +55,9 @@ internal sealed class ListWatch(ApiServer server, Resource resource, ListWatchTi
             {
                 wait = _revision.Length == 0 && !await ListAsync(cancellation).ConfigureAwait(false) ? timing.Absent() : await WatchAsync(cancellation).ConfigureAwait(false);
             }
-            catch (ApiException e) when (e.IsExpired && _revision.Length > 0)
+            catch (ApiException e) when (_revision.Length > 0 && (e.IsExpired || (resource.IsOptional && e.Code == HttpStatusCode.NotFound)))
             {
+                // The list has the last word, also on whether there is such a kind.
                 _revision = "";
                 wait = _backoff.Next();
             }
@@ -205,9 +206,9 @@ internal sealed class ListWatch(ApiServer server, Resource resource, ListWatchTi
 
     private async ValueTask<TimeSpan> FailAsync(Exception reason, CancellationToken cancellation)
     {
-        // A connection may break; that the next one fails, too, is worth telling. Who has nothing yet is told at once.
-        _failures++;
-        if (!_hasListed || _failures > 1)
+        // A connection may break; that none comes about for a while is worth telling. Who has nothing yet is told at once.
+        _failing ??= Stopwatch.StartNew();
+        if (!_hasListed || _failing.Elapsed >= timing.Bearable)
         {
             _isToldFailing = true;
             await tell(new ResourceEvent.Failing(reason), cancellation).ConfigureAwait(false);
@@ -219,7 +220,7 @@ internal sealed class ListWatch(ApiServer server, Resource resource, ListWatchTi
 
     private async ValueTask RecoverAsync(CancellationToken cancellation)
     {
-        _failures = 0;
+        _failing = null;
         if (!_isToldFailing)
             return;
         _isToldFailing = false;

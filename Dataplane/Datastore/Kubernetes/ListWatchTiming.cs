@@ -6,6 +6,9 @@ internal sealed record ListWatchTiming
     /// <summary>Objects a page.</summary>
     public int PageSize { get; init; } = 500;
 
+    /// <summary>How long the head of an answer may take.</summary>
+    public TimeSpan Answer { get; init; } = TimeSpan.FromSeconds(30);
+
     /// <summary>How long a list may stand still, and a watch go on beyond the time that was agreed.</summary>
     public TimeSpan Silence { get; init; } = TimeSpan.FromSeconds(30);
 
@@ -14,6 +17,9 @@ internal sealed record ListWatchTiming
 
     /// <summary>A watch that ends earlier than this without a word has failed.</summary>
     public TimeSpan Shortest { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>A failure that is over by then is not told.</summary>
+    public TimeSpan Bearable { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>How often it is looked whether an API that is not there has come.</summary>
     public TimeSpan AbsentEvery { get; init; } = TimeSpan.FromSeconds(30);
