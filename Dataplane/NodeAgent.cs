@@ -4,8 +4,8 @@ using Overlay.CniShim.Protocol;
 using Overlay.Dataplane.Cni;
 using Overlay.Dataplane.Datastore;
 using Overlay.Dataplane.Desired;
+using Overlay.Dataplane.Http;
 using Overlay.Dataplane.Kernel;
-using Overlay.Dataplane.Metrics;
 using Overlay.Dataplane.Netlink;
 using Overlay.Dataplane.Operator;
 using Overlay.Dataplane.Store;
@@ -23,15 +23,19 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
     private const int ChangesPerRound = 4096;
     private static readonly TimeSpan ToFindPod = TimeSpan.FromSeconds(3);
 
+    // A probe waits so long for the loop: long for a round, shorter than the endpoint's own deadline.
+    private static readonly TimeSpan LoopPatience = TimeSpan.FromSeconds(3);
+
     private readonly Channel<ClusterChange> _changes = Channel.CreateBounded<ClusterChange>(new BoundedChannelOptions(2 * ChangesPerRound) { SingleReader = true });
     private readonly Channel<CniCall> _calls = Channel.CreateBounded<CniCall>(new BoundedChannelOptions(1024) { SingleReader = true });
     private readonly Channel<SnapshotCall> _snapshots = Channel.CreateBounded<SnapshotCall>(new BoundedChannelOptions(64) { SingleReader = true });
     private readonly DateTime _started = DateTime.UtcNow;
     private readonly Backoff _backoff = new(TimeSpan.FromMilliseconds(250), TimeSpan.FromSeconds(30));
     private bool _serving;
-    private volatile NodeStatus _status = new() { NodeName = configuration.NodeName };
+    private volatile NodeStatus _status = new() { NodeName = configuration.NodeName, Unready = ["The agent is starting."] };
     private DateTime? _lastResync;
     private DateTime? _lastCommit;
+    private string? _unreadable;
 
     /// <summary>Why the agent ended, or null when it was asked to.</summary>
     public Exception? Failure { get; private set; }
@@ -49,9 +53,12 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             using var revocation = new FlowRevocation(configuration.PolicyRevokeEstablished, log);
             foreach (var setting in Sysctl.EnableForwarding())
                 Log.SysctlChanged(log, setting);
-            using var metrics = configuration.MetricsAddress.Length > 0 ? MetricsEndpoint.Listen(configuration.MetricsAddress, () => Metrics(revocation)) : null;
+            var pages = new NodePages(_snapshots.Writer, () => _status with { Flows = revocation.Looks }, LoopPatience);
+            var shared = configuration.MetricsAddress == configuration.HealthAddress;
+            using var metrics = HttpEndpoint.Listen("metrics.address", configuration.MetricsAddress, shared ? pages.All : pages.Metrics);
+            using var health = HttpEndpoint.Listen("health.address", shared ? "" : configuration.HealthAddress, pages.Health);
             using var source = ClusterSource.Open(configuration, _changes.Writer);
-            Task[] sources = [source.RunAsync(stop.Token), server.RunAsync(stop.Token), devices.RunAsync(stop.Token), revocation.RunAsync(stop.Token), .. metrics is null ? (Task[])[] : [metrics.RunAsync(stop.Token)]];
+            Task[] sources = [source.RunAsync(stop.Token), server.RunAsync(stop.Token), devices.RunAsync(stop.Token), revocation.RunAsync(stop.Token), .. new[] { metrics, health }.OfType<HttpEndpoint>().Select(endpoint => endpoint.RunAsync(stop.Token))];
             try
             {
                 await RunAsync(kernel, source, devices.Losses, revocation, sources, stop.Token);
@@ -73,9 +80,6 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             throw;
         }
     }
-
-    private string Metrics(FlowRevocation revocation) =>
-        PrometheusText.Print(_status with { Flows = revocation.Looks }, Cli.Version.Text, Environment.CpuUsage.TotalTime, Environment.WorkingSet);
 
     private async Task RunAsync(NodeKernel kernel, ClusterSource source, ChannelReader<bool> losses, FlowRevocation revocation, Task[] sources, CancellationToken stop)
     {
@@ -101,14 +105,15 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             _serving |= first;
             if (_serving)
                 TakeCalls(verbs, dataplane.Store, source, stop);
+            var status = dataplane.Status();
+            _status = status with { IsServing = _serving, Unready = _unreadable is null ? status.Unready : [.. status.Unready, _unreadable] };
             if (_serving && dataplane.Node is { } node)
-                source.Observe(node.NetworkUnavailable, dataplane.NotForwarding);
+                source.Observe(node.NetworkUnavailable, string.Join(' ', _status.Unready));
             while (_snapshots.Reader.TryRead(out var call))
                 call.Answer(dataplane.Snapshot(_started, _lastResync, _lastCommit));
             if (_serving && dataplane.TakeStaleFlows() is { } pods)
                 revocation.Request(pods);
             revocation.Judge(dataplane.Forbids);
-            _status = dataplane.Status() with { IsServing = _serving };
             await WaitAsync(sources, losses, revocation.Judgements, _serving ? due : DateTime.MaxValue, stop);
         }
     }
@@ -119,6 +124,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         try
         {
             var complete = resync ? dataplane.Resync() : dataplane.Commit();
+            _unreadable = null;
             _lastResync = resync ? DateTime.UtcNow : _lastResync;
             if (!complete)
                 return _backoff.Next();
@@ -127,6 +133,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         catch (Exception e) when (e is NetlinkException or NftablesException)
         {
             // The kernel could not be read, or gave no answer; what it has stays in force, and the next try begins with reading it.
+            _unreadable = $"The kernel could not be read or brought up to date: {e.Message}";
             Log.KernelUnreadable(log, e.Message);
             return _backoff.Next();
         }

@@ -14,13 +14,11 @@ internal sealed partial class NodeDataplane
     /// <summary>What works less than it could.</summary>
     public IReadOnlyList<Degradation> Degradations => [.. _failingSources.Values.OrderBy(failing => failing.Subject, StringComparer.Ordinal), .. _degradations];
 
-    /// <summary>Why this node does not connect its pods, one sentence; empty when it does. What is missing to single pods or other nodes is no reason.</summary>
-    public string NotForwarding { get; private set; } = "nothing has been brought into the kernel yet.";
-
     /// <summary>What is known at this moment. Costs no more than a few counts.</summary>
     public NodeStatus Status() => new()
     {
         NodeName = configuration.NodeName,
+        Unready = [.. Unready()],
         Nodes = Store.Nodes.Count,
         KnownPods = Store.Pods.Count,
         LocalPods = Store.Attachments.Count,
@@ -78,11 +76,22 @@ internal sealed partial class NodeDataplane
             });
     }
 
-    private string WhyNotForwarding()
+    private IEnumerable<string> Unready()
     {
-        if (_rows.Links.Count == 0)
-            return _projected.Where(degradation => degradation.Subject == $"Node {configuration.NodeName}").Select(degradation => degradation.ToString()).FirstOrDefault("this node has no tunnel.");
-        return kernel.Links.Devices.ContainsKey(_rows.Links[0].Name) ? "" : $"the device {_rows.Links[0].Name} is not there and cannot be made; see the log.";
+        if (!Store.IsSynced)
+        {
+            yield return "The datastore has not delivered everything yet.";
+            yield break;
+        }
+
+        if (_rulesetStale)
+            yield return "The kernel does not have the policies as they are now; the log says why.";
+        if (kernel.Links.PendingCount > 0)
+            yield return "The kernel does not have the tunnel device as it should be; the log says why.";
+        if (PodCidrs.Count == 0)
+            yield return $"Node {configuration.NodeName} has no podCIDRs, so no pod can be wired.";
+        else if (_rows.Links.Count == 0)
+            yield return $"Node {configuration.NodeName} has no tunnel, so its pods do not reach those of other nodes; status says why.";
     }
 
     private void LogRejections(string source, EquatableArray<Rejection> rejections)

@@ -108,8 +108,6 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
             complete = false;
         }
 
-        var isEnforcing = complete;
-
         foreach (var failure in kernel.Routing.Apply())
         {
             Log.RowRefused(log, failure.ToString());
@@ -119,7 +117,6 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
 
         var quarantined = _quarantined.Keys.Order().Select(name => new Degradation($"policy {name}", "is quarantined, the kernel refused a part of it: its pods are isolated and it allows them nothing; see the log."));
         Report([.. _projected, .. quarantined, .. degradations]);
-        NotForwarding = isEnforcing ? WhyNotForwarding() : $"the kernel refuses the ruleset: {degradations[0].Reason}";
         return complete;
     }
 

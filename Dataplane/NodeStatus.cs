@@ -14,6 +14,11 @@ internal sealed record NodeStatus
     /// <summary>Whether the datastore has delivered everything once and the kernel has it: pods are wired from then on.</summary>
     public bool IsServing { get; init; }
 
+    /// <summary>
+    /// Why this node does not serve as it should, a sentence each; empty when it does. A peer's row that the kernel refuses is no reason: see <see cref="Degradations"/>.
+    /// </summary>
+    public IReadOnlyList<string> Unready { get; init; } = [];
+
     /// <summary>Nodes known, this one included.</summary>
     public int Nodes { get; init; }
 

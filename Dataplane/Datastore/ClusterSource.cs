@@ -33,10 +33,10 @@ internal abstract class ClusterSource : IDisposable
     /// <summary>Asks for one pod. Never throws; null when there is none, or nobody to ask.</summary>
     public virtual Task<ClusterChange.PodSet?> FindPodAsync(NamespacedName name, CancellationToken cancellation) => Task.FromResult<ClusterChange.PodSet?>(null);
 
-    /// <summary>Makes known whether this node forwards. Never blocks.</summary>
+    /// <summary>Makes known whether this node forwards and enforces. Never blocks.</summary>
     /// <param name="networkUnavailable">What is known of that there (<see cref="Node.NetworkUnavailable"/>).</param>
-    /// <param name="notForwarding">Why it does not; empty: it does.</param>
-    public virtual void Observe(bool? networkUnavailable, string notForwarding)
+    /// <param name="unready">Why it does not, in sentences; empty: it does.</param>
+    public virtual void Observe(bool? networkUnavailable, string unready)
     {
     }
 

@@ -139,8 +139,6 @@ public static class ConfigurationReader
             yield return "crossSubnet: true is not in this version; set false.";
         if (configuration.NodeAddressMethod.Length > 0)
             yield return $"nodeAddress: {configuration.NodeAddressMethod}= is not in this version; set auto or the address.";
-        if (configuration.HealthAddress.Length > 0)
-            yield return "health.address is not in this version; leave it empty.";
     }
 
     private static ConfigurationKey? Find(string name) => ConfigurationKey.All.FirstOrDefault(key => key.Name == name);

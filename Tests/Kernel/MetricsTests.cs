@@ -1,7 +1,3 @@
-using System.Net;
-using System.Net.Sockets;
-using System.Text;
-
 namespace Overlay.Tests.Kernel;
 
 /// <summary>The metrics of a real agent, asked for over HTTP inside its namespace.</summary>
@@ -65,18 +61,5 @@ public class MetricsTests
         return node;
     }
 
-    private static string Get(TestNode node, string host, string request)
-    {
-        using var client = node.Net.Netns.Run(() =>
-        {
-            var socket = new Socket(IPAddress.Parse(host).AddressFamily, SocketType.Stream, ProtocolType.Tcp) { ReceiveTimeout = 30_000 };
-            socket.Connect(IPAddress.Parse(host), 9091);
-            return socket;
-        });
-        client.Send(Encoding.ASCII.GetBytes($"{request}\r\nHost: node\r\n\r\n"));
-        var (text, buffer) = (new StringBuilder(), new byte[65536]);
-        for (int read; (read = client.Receive(buffer)) > 0;)
-            text.Append(Encoding.UTF8.GetString(buffer, 0, read));
-        return text.ToString();
-    }
+    private static string Get(TestNode node, string host, string request) => HttpQuestion.Ask(node, host, 9091, request);
 }

@@ -42,7 +42,7 @@ internal sealed class KubernetesSource : ClusterSource
     public override Task<ClusterChange.PodSet?> FindPodAsync(NamespacedName name, CancellationToken cancellation) => _watch.FindPodAsync(name, cancellation);
 
     /// <inheritdoc/>
-    public override void Observe(bool? networkUnavailable, string notForwarding) => _condition.Observe(networkUnavailable, notForwarding);
+    public override void Observe(bool? networkUnavailable, string unready) => _condition.Observe(networkUnavailable, unready);
 
     /// <inheritdoc/>
     public override void Dispose()
