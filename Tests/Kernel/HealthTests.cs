@@ -68,11 +68,11 @@ public class HealthTests
     {
         var node = Start(["10.42.1.0/24"], "--metrics-address", "127.0.0.1:9091");
         Assert.That(Ask(node, "/metrics"), Does.StartWith("HTTP/1.1 404 "));
-        Assert.That(HttpQuestion.Ask(node, "127.0.0.1", 9091, "GET /livez HTTP/1.1"), Does.StartWith("HTTP/1.1 404 "));
-        Assert.That(() => HttpQuestion.Ask(node, "192.168.7.1", 14789, "GET /livez HTTP/1.1"), Throws.InstanceOf<SocketException>(), "loopback alone");
+        Assert.That(HttpQuestion.Ask(node.Net, "127.0.0.1", 9091, "GET /livez HTTP/1.1"), Does.StartWith("HTTP/1.1 404 "));
+        Assert.That(() => HttpQuestion.Ask(node.Net, "192.168.7.1", 14789, "GET /livez HTTP/1.1"), Throws.InstanceOf<SocketException>(), "loopback alone");
     }
 
-    private static string Ask(TestNode node, string path) => HttpQuestion.Ask(node, "127.0.0.1", 14789, $"GET {path} HTTP/1.1");
+    private static string Ask(TestNode node, string path) => HttpQuestion.Ask(node.Net, "127.0.0.1", 14789, $"GET {path} HTTP/1.1");
 
     private TestNode Start(string[] prefixes, params string[] flags) => Start(prefixes, _ => { }, flags);
 

@@ -8,14 +8,14 @@ namespace Overlay.Tests.Kernel;
 internal static class HttpQuestion
 {
     /// <summary>Sends one request, and returns all that comes back until the other side closes.</summary>
-    /// <param name="node">Where.</param>
+    /// <param name="node">Its network namespace.</param>
     /// <param name="host">Address of the node.</param>
     /// <param name="port">Its port.</param>
     /// <param name="request">The first line.</param>
     /// <exception cref="SocketException">Nobody listens there.</exception>
-    public static string Ask(TestNode node, string host, int port, string request)
+    public static string Ask(NetnsFixture node, string host, int port, string request)
     {
-        using var client = node.Net.Netns.Run(() =>
+        using var client = node.Netns.Run(() =>
         {
             var socket = new Socket(IPAddress.Parse(host).AddressFamily, SocketType.Stream, ProtocolType.Tcp) { ReceiveTimeout = 30_000 };
             socket.Connect(IPAddress.Parse(host), port);

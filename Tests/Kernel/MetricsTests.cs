@@ -61,5 +61,5 @@ public class MetricsTests
         return node;
     }
 
-    private static string Get(TestNode node, string host, string request) => HttpQuestion.Ask(node, host, 9091, request);
+    private static string Get(TestNode node, string host, string request) => HttpQuestion.Ask(node.Net, host, 9091, request);
 }

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json.Nodes;
 using k8s;
 using k8s.Models;
@@ -31,14 +32,15 @@ public class ContainerTests
     [TearDown]
     public void RemoveFolder() => _folder.Delete(recursive: true);
 
-    [Test]
-    public void The_agent_wires_and_protects_a_pod_with_the_rights_that_the_chart_gives_it()
+    [TestCase(true)]
+    [TestCase(false)]
+    public void The_agent_wires_and_protects_a_pod_with_the_rights_that_the_chart_gives_it(bool health)
     {
         var archive = OciArchiveTests.RealImage();
         using var node = NetnsFixture.Create();
         node.Run("ip link set lo up");
         File.WriteAllText(Path.Combine(_folder.CreateSubdirectory("datastore").FullName, "cluster.yaml"), Cluster);
-        var manifests = Helm.Template("--set", "config.datastore=directory:/cluster");
+        var manifests = Helm.Template(["--set", "config.datastore=directory:/cluster", .. health ? (string[])[] : ["--set", "config.health.address="]]);
         var pod = KubernetesYaml.Deserialize<V1DaemonSet>(manifests["daemonset.yaml"], strict: true).Spec.Template.Spec;
         File.WriteAllText(
             Path.Combine(_folder.CreateSubdirectory("config").FullName, "overlay.yaml"),
@@ -56,8 +58,8 @@ public class ContainerTests
             foreach (var path in new[] { sandbox.Path, $"/var{sandbox.Path}" })
             {
                 Assert.That(Plugin(node, path, "ADD"), Does.Contain("10.42.1."));
-                Exec(containerd, agent.ReadinessProbe);
-                Exec(containerd, agent.LivenessProbe);
+                foreach (var probe in new[] { agent.ReadinessProbe, agent.LivenessProbe })
+                    Probe(containerd, node, health ? probe.HttpGet : null, probe.Exec);
                 Assert.That(containerd.Run("task", "exec", "--exec-id", "verify", agent.Name, "/overlay", "verify", "--policies"), Does.Contain("Nothing differs").And.Contain("agree"));
                 Plugin(node, path, "DEL");
             }
@@ -84,7 +86,14 @@ public class ContainerTests
         Assert.Fail($"The agent ended: {string.Join('\n', lines)}\n{agent.StandardError.ReadToEnd()}");
     }
 
-    private static void Exec(Containerd containerd, V1Probe probe) => containerd.Run(["task", "exec", "--exec-id", "probe", "agent", .. probe.Exec.Command]);
+    // What kubelet does: it asks from the node's network itself, or runs a command in the container.
+    private static void Probe(Containerd containerd, NetnsFixture node, V1HTTPGetAction? question, V1ExecAction? command)
+    {
+        if (question is null)
+            containerd.Run(["task", "exec", "--exec-id", "probe", "agent", .. command!.Command]);
+        else
+            Assert.That(HttpQuestion.Ask(node, question.Host, int.Parse(question.Port.Value, CultureInfo.InvariantCulture), $"GET {question.Path} HTTP/1.1"), Does.StartWith("HTTP/1.1 200 "));
+    }
 
     // The plugin runs on the node itself, where the socket is at another path than in the container; in a cluster they are the same.
     private string Plugin(NetnsFixture node, string netns, string command)

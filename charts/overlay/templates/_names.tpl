@@ -7,3 +7,27 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- define "overlay.image" -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
+
+{{- define "overlay.windowsImage" -}}
+{{ .Values.windows.image.repository }}:{{ .Values.windows.image.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{/* What a Windows node is configured by: the same, but for its paths. */}}
+{{- define "overlay.windowsConfig" -}}
+{{- toYaml (mergeOverwrite (deepCopy .Values.config) .Values.windows.config) }}
+{{- end }}
+
+{{/* The action of a probe: its path at config.health.address, or a command where there is no address. One that stands for all addresses is asked for at loopback. */}}
+{{- define "overlay.probe" -}}
+{{- with .config.health.address -}}
+{{- $port := splitList ":" . | last -}}
+{{- $host := trimSuffix (printf ":%s" $port) . | trimPrefix "[" | trimSuffix "]" -}}
+httpGet:
+  host: {{ get (dict "" "127.0.0.1" "0.0.0.0" "127.0.0.1" "::" "::1") $host | default $host | quote }}
+  port: {{ $port }}
+  path: {{ $.path }}
+{{- else -}}
+exec:
+  command: {{ .command | toJson }}
+{{- end }}
+{{- end }}
