@@ -16,7 +16,7 @@ usage: ./build.ps1 VERB
   test [FILTER]   every test, or those whose full name contains FILTER (root: also those in network namespaces)
   demo [OPTION]   build, then `overlay demo`: nodes, pods and policies on this machine (root)
   bench NAME      a measurement; policy: what policies on one pod cost the first packet of a flow (root)
-  package         the container image for this machine's architecture, the Helm chart and the plain manifests, at artifacts/package
+  package         the container images for x86-64 and arm64, the Helm chart and the plain manifests, at artifacts/package
   clean           remove everything that was built
   help            this text
 USAGE
@@ -77,6 +77,49 @@ build() {
     done
 }
 
+# The programs of one runtime identifier, linked statically.
+link_statically() {
+    say "Linking overlay and overlay-cni for $1 statically; the first time takes some minutes."
+    for project in Dataplane CniShim; do
+        dotnet publish $project -c Static -r "$1" -o "artifacts/static/$1" -v quiet
+    done
+}
+
+# What links for arm64 on another machine; OpenSSL's static library for it is no package of this architecture, so it is fetched by fetch_openssl.
+need_for_arm64() {
+    need clang clang
+    need ld.lld lld
+    need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
+    need /usr/aarch64-linux-gnu/lib/libc.a libc6-dev-arm64-cross
+}
+
+# Debian's libssl-dev for arm64, unpacked below artifacts: with lists of its own, so that apt on this machine never hears of another architecture.
+fetch_openssl() {
+    folder=$PWD/artifacts/cross/arm64
+    [ ! -e "$folder/lib/libssl.a" ] || return 0
+    command -v apt-get > /dev/null && command -v dpkg-deb > /dev/null || return 1
+    rm -rf "$folder"
+    mkdir -p "$folder/apt/lists/partial" "$folder/apt/archives/partial" "$folder/include" "$folder/lib"
+    set -- -qq -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::State::status=/dev/null -o "Dir::State::Lists=$folder/apt/lists" -o "Dir::Cache=$folder/apt" -o APT::Sandbox::User=
+    { apt-get "$@" update && (cd "$folder/apt" && apt-get "$@" download libssl-dev) && dpkg-deb -x "$folder"/apt/libssl-dev_*.deb "$folder/apt/root"; } > /dev/null || return 1
+    cp -R "$folder"/apt/root/usr/include/* "$folder"/apt/root/usr/include/aarch64-linux-gnu/* "$folder/include"
+    cp "$folder"/apt/root/usr/lib/aarch64-linux-gnu/lib*.a "$folder/lib"
+    rm -rf "$folder/apt"
+}
+
+# The image for arm64 beside this machine's own: what it lacks stops the other one not.
+cross_arm64() {
+    need_for_arm64
+    if ! (install 'the image for arm64'); then
+        missing=
+        say 'No image for arm64: see above.'
+        return
+    fi
+    missing=
+    fetch_openssl || { say 'No image for arm64: apt-get does not give libssl-dev for it.'; return; }
+    CFLAGS='--target=aarch64-linux-gnu -Wno-unused-value' LDFLAGS=-fuse-ld=lld OPENSSL_ROOT_DIR=$PWD/artifacts/cross/arm64 link_statically linux-arm64
+}
+
 package() {
     need gcc gcc
     need cmake cmake
@@ -85,10 +128,12 @@ package() {
     install 'the image'
     find_dotnet
     trap give_back EXIT
-    say 'Linking overlay and overlay-cni statically; the first time takes some minutes.'
-    for project in Dataplane CniShim; do
-        dotnet publish $project -c Static -o artifacts/static -v quiet
-    done
+    rm -rf artifacts/static
+    case $(uname -m) in
+        x86_64) link_statically linux-x64; cross_arm64 ;;
+        aarch64) link_statically linux-arm64 ;;
+        *) fail "there is no .NET for native programs on $(uname -m); package runs on x86-64 and arm64" ;;
+    esac
     dotnet run --project Packaging -- artifacts/static . artifacts/package
 }
 

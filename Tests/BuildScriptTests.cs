@@ -108,6 +108,31 @@ public class BuildScriptTests
         return place;
     }
 
+    // Beside dotnet these stand for a machine of that architecture, on which everything is installed but perhaps what only arm64 needs, and which apt-get gives nothing.
+    [TestCase("x86_64", true, "linux-x64 linux-arm64")]
+    [TestCase("x86_64", false, "linux-x64")]
+    [TestCase("aarch64", false, "linux-arm64")]
+    public void A_package_has_this_machines_architecture_and_arm64_where_that_can_be_linked(string machine, bool isOpenSslHere, string linked)
+    {
+        const string Libc = "/usr/aarch64-linux-gnu/lib/libc.a";
+        if (isOpenSslHere && !File.Exists(Libc))
+            Assert.Ignore($"Needs {Libc} (Debian's package libc6-dev-arm64-cross), which is looked for by that name.");
+        using var place = new Place("", 0);
+        place.Write("uname", $"echo {machine}");
+        place.Write("apt-get", "exit 1");
+        foreach (var tool in new[] { "cmake", "clang", "ld.lld", "aarch64-linux-gnu-gcc" })
+            File.CreateSymbolicLink(place.File(tool), "/bin/true");
+        if (isOpenSslHere)
+            File.WriteAllText(Path.Combine(Directory.CreateDirectory(place.File("artifacts/cross/arm64/lib")).FullName, "libssl.a"), "");
+        var (exitCode, output, error) = Sh(["./build.ps1", "package"], place.Folder, $"{place.Folder}:{Environment.GetEnvironmentVariable("PATH")}");
+        if (place.Calls.Length == 0 && error.Contains("packages", StringComparison.Ordinal))
+            Assert.Ignore($"Needs the libraries that the image is linked with, whose files are looked for: {error}");
+        Assert.That(exitCode, Is.Zero, error);
+        Assert.That(string.Join(' ', place.Calls.Where(call => call.StartsWith("publish Dataplane", StringComparison.Ordinal)).Select(call => call.Split(' ')[5])), Is.EqualTo(linked), output);
+        Assert.That(place.Calls[^1], Is.EqualTo("run --project Packaging -- artifacts/static . artifacts/package"));
+        Assert.That(output.Contains("No image for arm64", StringComparison.Ordinal), Is.EqualTo(!linked.Contains("arm64", StringComparison.Ordinal)));
+    }
+
     private static (int ExitCode, string Output, string[] Calls) RunShHalf(string[] arguments, string results = "", int status = 0)
     {
         using var place = new Place(results, status);

@@ -73,6 +73,16 @@ public class ContainerTests
         Assert.That(running.ExitCode, Is.Zero);
     }
 
+    [Test]
+    public void Of_an_archive_of_all_architectures_a_node_runs_its_own()
+    {
+        var archive = OciArchiveTests.RealImages();
+        using var containerd = new Containerd(_folder.FullName);
+        containerd.Run("images", "import", archive);
+        var version = Overlay.Dataplane.Cli.Version.Text;
+        Assert.That(containerd.Run("run", "--rm", $"localhost/overlay:{version}", "version", "/overlay", "--version").Trim(), Is.EqualTo(version));
+    }
+
     private static void WaitUntilItServes(Process agent)
     {
         var lines = new List<string>();
