@@ -50,10 +50,11 @@ internal sealed class Verbs
     public CniResult Add()
     {
         NetworkNamespace.Require(variables.Netns, environment.OwnNetns, variables.NetnsOverride);
+        var mappings = configuration.ReadPortMappings();
         var given = ipam.Add(deadline);
         try
         {
-            var answer = Ask(request with { Addresses = given.Addresses }, CniErrorCode.TryAgainLater, Deadline.In(environment.Deadlines.AgentStart));
+            var answer = Ask(request with { Addresses = given.Addresses, PortMappings = mappings }, CniErrorCode.TryAgainLater, Deadline.In(environment.Deadlines.AgentStart));
             return answer.Wired is { } wired
                 ? new(configuration, variables, wired, given.Hosts, given.Dns)
                 : throw new CniException(CniErrorCode.Decoding, $"the agent at {configuration.Socket} answered ADD with neither a result nor an error; install plugin and agent of one release");

@@ -78,6 +78,9 @@ internal static class Log
     public static void FlowsChanged(ILogger log, int revoked, int restored, long milliseconds) =>
         Write(log, LogEventLevel.Information, 60, "{Revoked} connections cut that policy now forbids, {Restored} may go on that it allows again ({Milliseconds} ms)", revoked, restored, milliseconds);
 
+    public static void HostPortFlowsKept(ILogger log, string pod, string reason) =>
+        Write(log, LogEventLevel.Warning, 61, "UDP connections to the host ports of pod {Pod} that are out of date could not be deleted: {Reason}; they end when their senders pause", pod, reason);
+
     private static void Write(ILogger log, LogEventLevel level, int id, string template, params object[] values)
     {
         if (log.IsEnabled(level))

@@ -1,3 +1,4 @@
+using System.Net;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Operator;
 using Overlay.Dataplane.Store;
@@ -64,7 +65,7 @@ internal sealed partial class NodeDataplane
                     .. Store.Nodes.Where(node => node.Name != configuration.NodeName).OrderBy(node => node.Name, StringComparer.Ordinal)
                         .Select(node => new PeerStatus(node.Name, [.. node.InternalIPs.Select(address => address.ToString())], [.. node.PodCidrs.Select(prefix => prefix.ToString())])),
                 ],
-                Pods = [.. attachments.Select(pod => new PodOnNode(pod.Pod.ToString(), [.. pod.Addresses.Select(address => address.ToString())], pod.HostInterface))],
+                Pods = [.. attachments.Select(pod => new PodOnNode(pod.Pod.ToString(), [.. pod.Addresses.Select(address => address.ToString())], pod.HostInterface, [.. pod.HostPorts.Select(port => $"{port} to {new IPEndPoint(port.PodAddress.ToIPAddress(), port.PodPort)}")]))],
                 Policies = new(tiers.GetValueOrDefault(Tier.Admin), tiers.GetValueOrDefault(Tier.NetworkPolicy), tiers.GetValueOrDefault(Tier.Baseline)),
                 Rejected = [.. rejections.Select(item => new RejectedObject(item.Source, item.Line, $"{item.Kind} {item.Name}".Trim(), item.Field, item.Reason))],
                 Quarantined = [.. _quarantined.Keys.Order().Select(name => name.ToString())],

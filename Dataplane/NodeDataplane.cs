@@ -42,6 +42,9 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
     /// <summary>This node's pod prefixes: configured ones, else the Node's.</summary>
     public EquatableArray<Cidr> PodCidrs => configuration.PodCidrs.Count > 0 ? configuration.PodCidrs : Node?.PodCidrs ?? [];
 
+    /// <summary>UDP port of the tunnels.</summary>
+    public ushort VxlanPort => configuration.VxlanPort;
+
     /// <summary>MTU of pods' interfaces, bytes; 0 before the first commit.</summary>
     public int Mtu { get; private set; }
 

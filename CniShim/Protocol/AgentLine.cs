@@ -29,6 +29,18 @@ internal static class AgentLine
         }
 
         json.WriteEndArray();
+        json.WriteStartArray("portMappings");
+        foreach (var mapping in request.PortMappings)
+        {
+            json.WriteStartObject();
+            json.WriteNumber("hostPort", mapping.HostPort);
+            json.WriteNumber("containerPort", mapping.ContainerPort);
+            json.WriteString("protocol", mapping.Protocol);
+            json.WriteString("hostIP", mapping.HostIP);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
         json.WriteStartArray("validAttachments");
         foreach (var attachment in request.ValidAttachments)
         {
@@ -85,6 +97,7 @@ internal static class AgentLine
             PodName = json.Text("podName"),
             PodUid = json.Text("podUid"),
             Addresses = [.. json.List("addresses").Select(IpamAddress.Read)],
+            PortMappings = [.. json.List("portMappings").Select(PortMapping.Read)],
             ValidAttachments = [.. json.List("validAttachments").Select(Attachment.Read)],
         };
     }

@@ -44,6 +44,9 @@ internal sealed record AgentRequest
     /// <summary>The addresses obtained for the pod (ADD), or those of prevResult (CHECK); CIDR text as IPAM returned it.</summary>
     public IReadOnlyList<IpamAddress> Addresses { get; init; } = [];
 
+    /// <summary>ADD only: the host ports asked for, as the runtime gave them.</summary>
+    public IReadOnlyList<PortMapping> PortMappings { get; init; } = [];
+
     /// <summary>GC only: the attachments of <see cref="Network"/> that are still in use; every other one of that network is to go.</summary>
     public IReadOnlyList<Attachment> ValidAttachments { get; init; } = [];
 }

@@ -78,14 +78,25 @@ internal sealed record NetworkConfiguration
             throw new CniException(CniErrorCode.InvalidConfiguration, "missing network name");
         if (!CniVariables.IsIdentifier(Name))
             throw new CniException(CniErrorCode.InvalidConfiguration, "invalid characters found in network name", Name);
-        foreach (var capability in (string[])["portMappings", "bandwidth", "mac"])
+        foreach (var capability in (string[])["bandwidth", "mac"])
         {
             if (RuntimeConfig.Find(capability) is { } asked && !(asked.ValueKind == JsonValueKind.Array && asked.GetArrayLength() == 0))
             {
                 throw new CniException(CniErrorCode.UnsupportedField,
-                    $"runtimeConfig.{capability} is not supported by overlay-cni: take it out of its capabilities, and chain the plugin that does it (portmap, bandwidth, tuning)");
+                    $"runtimeConfig.{capability} is not supported by overlay-cni: take it out of its capabilities, and chain the plugin that does it (bandwidth, tuning)");
             }
         }
+    }
+
+    /// <summary>runtimeConfig.portMappings, but for those that ask for no host port.</summary>
+    /// <exception cref="CniException">With code 7: one of them cannot be.</exception>
+    /// <exception cref="JsonException">It cannot be decoded.</exception>
+    public IReadOnlyList<PortMapping> ReadPortMappings()
+    {
+        var mappings = RuntimeConfig.List("portMappings").Select(PortMapping.Read).Where(mapping => mapping.HostPort != 0).ToList();
+        return mappings.Select(mapping => mapping.Fault).OfType<string>().FirstOrDefault() is { } fault
+            ? throw new CniException(CniErrorCode.InvalidConfiguration, $"runtimeConfig.portMappings: {fault}")
+            : mappings;
     }
 
     private static ReadOnlyMemory<byte> ReadAll(Stream stdin)

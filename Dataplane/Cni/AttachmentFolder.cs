@@ -81,6 +81,8 @@ internal sealed record AttachmentFile
 
     public string Network { get; init; } = "";
 
+    public IReadOnlyList<HostPortEntry> HostPorts { get; init; } = [];
+
     public static AttachmentFile Of(Attachment attachment) => new()
     {
         ContainerId = attachment.ContainerId,
@@ -93,6 +95,7 @@ internal sealed record AttachmentFile
         PodMac = attachment.PodMac.ToString(),
         Addresses = [.. attachment.Addresses.Select(address => address.ToString())],
         Network = attachment.Network,
+        HostPorts = [.. attachment.HostPorts.Select(HostPortEntry.Of)],
     };
 
     /// <exception cref="FormatException">An address cannot be read.</exception>
@@ -103,8 +106,42 @@ internal sealed record AttachmentFile
             throw new JsonException("a field is empty that must not be.");
         var octets = PodMac?.Split(':') ?? [];
         var mac = octets.Length == 6 && octets.All(octet => octet.Length == 2) ? Convert.FromHexString(string.Concat(octets)) : throw new FormatException($"'{PodMac}' is no Ethernet address.");
-        return new(ContainerId, IfName, new(PodNamespace, PodName), PodUid ?? "", Netns ?? "", HostInterface, MacAddress.FromBytes(mac), Addresses.Select(InetAddress.Parse).ToEquatableArray(), Network ?? "");
+        return new(ContainerId, IfName, new(PodNamespace, PodName), PodUid ?? "", Netns ?? "", HostInterface, MacAddress.FromBytes(mac), Addresses.Select(InetAddress.Parse).ToEquatableArray(), Network ?? "")
+        {
+            HostPorts = (HostPorts ?? []).Select(entry => entry.ToHostPort()).ToEquatableArray(),
+        };
     }
+}
+
+/// <summary>A <see cref="HostPort"/> as JSON has it.</summary>
+internal sealed record HostPortEntry
+{
+    public required string Protocol { get; init; }
+
+    public required ushort Port { get; init; }
+
+    public string? NodeAddress { get; init; }
+
+    public required string PodAddress { get; init; }
+
+    public required ushort PodPort { get; init; }
+
+    public static HostPortEntry Of(HostPort port) => new()
+    {
+        Protocol = port.Protocol.ToString().ToLowerInvariant(),
+        Port = port.Port,
+        NodeAddress = port.NodeAddress?.ToString(),
+        PodAddress = port.PodAddress.ToString(),
+        PodPort = port.PodPort,
+    };
+
+    /// <exception cref="FormatException">An address or the protocol cannot be read.</exception>
+    public HostPort ToHostPort() => new(
+        Enum.TryParse<IpProtocol>(Protocol, ignoreCase: true, out var protocol) && Enum.IsDefined(protocol) ? protocol : throw new FormatException($"'{Protocol}' is not tcp, udp or sctp."),
+        Port,
+        NodeAddress is null ? null : InetAddress.Parse(NodeAddress),
+        InetAddress.Parse(PodAddress),
+        PodPort);
 }
 
 /// <summary>Source-generated JSON, camelCase.</summary>

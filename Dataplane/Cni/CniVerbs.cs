@@ -59,6 +59,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
             undo.Push(() => wiring.Unwire(attachment.HostInterface));
             wiring.Wire(attachment, dataplane.Mtu);
             wiring.Route(attachment);
+            Disconnect(attachment, isWired: true);
             Publish(attachment.Pod);
         }
         catch (Exception e) when (e is NetlinkException or NftablesException or NetnsException or IOException or UnauthorizedAccessException)
@@ -84,6 +85,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
             if (attachment is null)
                 return AgentResponse.Done;
             Forget(key);
+            Disconnect(attachment, isWired: false);
             Publish(attachment.Pod);
         }
         catch (Exception e) when (e is NetlinkException or IOException or UnauthorizedAccessException)
@@ -154,7 +156,9 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
 
         if (addresses.Count == 0)
             return AgentError.Answer(CniErrorCode.InvalidConfiguration, "IPAM gave no address");
-        attachment = attachment with { Addresses = addresses.ToEquatableArray() };
+        if (HostPortClaims.Read(request.PortMappings, addresses, dataplane.Store.Attachments, dataplane.VxlanPort, out var hostPorts) is { } fault)
+            return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"runtimeConfig.portMappings: {fault}");
+        attachment = attachment with { Addresses = addresses.ToEquatableArray(), HostPorts = hostPorts };
         return null;
     }
 
@@ -171,6 +175,19 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
     };
 
     private void Publish(NamespacedName pod) => statuses?.Publish(pod, dataplane.Store.AttachmentsOf(pod));
+
+    // What cannot be deleted ends by itself once its sender is silent for a while: no reason to refuse a pod.
+    private void Disconnect(Attachment attachment, bool isWired)
+    {
+        try
+        {
+            wiring.Disconnect(attachment, isWired);
+        }
+        catch (NetlinkException e)
+        {
+            Log.HostPortFlowsKept(log, attachment.Pod.ToString(), e.Message);
+        }
+    }
 
     // The interface is gone or was never there; what the commit cannot remove now, the next one will.
     private void Forget(AttachmentKey key)

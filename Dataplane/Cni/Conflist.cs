@@ -69,6 +69,9 @@ internal sealed record Conflist(string Socket, string IpamDir, EquatableArray<Ci
         json.WriteStartObject();
         json.WriteString("type", "overlay-cni");
         json.WriteString("socket", Socket);
+        json.WriteStartObject("capabilities");
+        json.WriteBoolean("portMappings", true);
+        json.WriteEndObject();
         json.WriteStartObject("ipam");
         json.WriteString("dataDir", IpamDir);
         json.WriteStartArray("ranges");

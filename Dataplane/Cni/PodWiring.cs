@@ -19,7 +19,7 @@ internal sealed class PodWiring(NodeKernel kernel)
     /// <summary>Makes the pair, up and with addresses and routes of the pod's side. The pod's policy must be in the kernel before.</summary>
     /// <exception cref="NetnsException">There is no such namespace, or it is the node's own.</exception>
     /// <exception cref="NetlinkException">The kernel refused. What was made is for the caller to undo by <see cref="Unwire"/>.</exception>
-    /// <exception cref="IOException">IPv6 is switched off in the pod's namespace and cannot be switched on.</exception>
+    /// <exception cref="IOException">IPv6 is switched off in the pod's namespace and cannot be switched on, or a sysctl of the host's end cannot be set.</exception>
     public void Wire(Attachment attachment, int mtu)
     {
         using var netns = Netns.OpenForeign(attachment.NetnsPath);
@@ -33,6 +33,10 @@ internal sealed class PodWiring(NodeKernel kernel)
                 AddressMessage.WriteNew(writer, socket.NextSequence(), new() { Index = host, Prefix = HostLinkLocal, Flags = IfaF.IFA_F_NODAD, Scope = RtScope.RT_SCOPE_LINK });
             socket.Request(writer, $"set up {attachment.HostInterface} of pod {attachment.Pod}");
         }
+
+        // The node's own 127.0.0.1 reaches a host port too. What the pod might send to such an address is dropped in chain hostport-input.
+        if (attachment.HostPorts.Any(port => port.PodAddress.Family == Family.IPv4))
+            Sysctl.Set($"ipv4/conf/{attachment.HostInterface}/route_localnet", 1);
 
         netns.Run(() => SetUpInside(attachment));
     }
@@ -48,6 +52,10 @@ internal sealed class PodWiring(NodeKernel kernel)
                 throw new IOException(failure.ToString());
         }
     }
+
+    /// <summary>Ends the UDP connections to a pod's host ports that began when these led elsewhere, or that lead to it though it is gone.</summary>
+    /// <exception cref="NetlinkException">The kernel refused.</exception>
+    public void Disconnect(Attachment attachment, bool isWired) => kernel.Disconnect(attachment.HostPorts, isWired);
 
     /// <summary>Removes a pair by the name of its host's end; both ends and everything on them go with it. One that is not there is no failure.</summary>
     /// <exception cref="NetlinkException">The kernel refused.</exception>

@@ -23,6 +23,9 @@ public sealed record Attachment(
     EquatableArray<InetAddress> Addresses,
     string Network)
 {
+    /// <summary>Ports of the node that lead to the pod.</summary>
+    public EquatableArray<HostPort> HostPorts { get; init; } = [];
+
     /// <summary>Container and interface: what the runtime means by one attachment.</summary>
     public AttachmentKey Key => new(ContainerId, IfName);
 }

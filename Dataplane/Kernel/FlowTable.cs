@@ -15,6 +15,7 @@ public sealed class FlowTable : IDisposable
 {
     // Errors are queued until the batch is through, about 1.3 kB of receive buffer each.
     private const int MessagesPerBatch = 256;
+    private static readonly Cidr Loopback = Cidr.Parse("127.0.0.0/8");
     private const uint Mark = RulesetOptions.RevokedMark;
 
     private readonly NetlinkSocket _netfilter;
@@ -94,9 +95,9 @@ public sealed class FlowTable : IDisposable
     // What belongs to another connection (FTP's data) was let in as that one's, and goes with it.
     private static bool IsExpected(in ConntrackMessage connection) => (connection.Status & IpConntrackStatus.IPS_EXPECTED) != 0;
 
-    // What a node sends to its own pods is its own business.
+    // What a node sends to its own pods is its own business; to their host ports it does so from any loopback address.
     private static bool IsJudged(in ConntrackMessage connection, IReadOnlySet<InetAddress> pods, HashSet<InetAddress> own) =>
-        (pods.Contains(connection.Original.Source) || (pods.Contains(connection.Reply.Source) && !own.Contains(connection.Original.Source))) && !IsExpected(connection);
+        (pods.Contains(connection.Original.Source) || (pods.Contains(connection.Reply.Source) && !own.Contains(connection.Original.Source) && !Loopback.Contains(connection.Original.Source))) && !IsExpected(connection);
 
     private static Flow FlowOf(in ConntrackMessage connection, IReadOnlySet<InetAddress> own)
     {

@@ -23,7 +23,7 @@ public sealed class KernelRuleset : IRulesetView
         {
             if (message.ToSet() is not { } set)
                 _foreignSets.Add(message.Name, $"set {message.Name} is of a type that is none of ours");
-            else if (dump.Elements[set.Name].Any(element => element.Key.Length == 0 || element.Verdict is not null != set.IsVerdictMap))
+            else if (dump.Elements[set.Name].Any(element => element.Key.Length == 0 || !set.IsOfKind(element)))
                 _foreignSets.Add(set.Name, $"set {set.Name} holds an element that is none of ours");
             else
                 sets.Add(set.Name, set);

@@ -8,7 +8,7 @@ internal sealed class KnownRuleset
 {
     private readonly Dictionary<string, ChainHook?> _chains;
     private readonly Dictionary<string, Set> _sets = [];
-    private readonly Dictionary<string, Dictionary<Element, Verdict>> _verdicts = [];
+    private readonly Dictionary<string, Dictionary<Element, Element>> _maps = [];
     private readonly HashSet<string> _leftovers = [];
 
     internal KnownRuleset(NftablesDump dump)
@@ -17,7 +17,7 @@ internal sealed class KnownRuleset
         foreach (var set in dump.Sets.Values.Select(set => set.ToSet()).OfType<Set>())
         {
             _sets.Add(set.Name, set);
-            RecordVerdicts(set, dump.Elements[set.Name]);
+            RecordMap(set, dump.Elements[set.Name]);
         }
     }
 
@@ -32,9 +32,9 @@ internal sealed class KnownRuleset
 
     internal Set? FindSet(string name) => _sets.GetValueOrDefault(name);
 
-    /// <summary>Whether a map has the element with another verdict. The kernel changes no element; it is deleted and added.</summary>
-    internal bool HasOtherVerdict(SetElement wanted) =>
-        _verdicts.TryGetValue(wanted.Set, out var verdicts) && verdicts.TryGetValue(KeyOf(wanted.Element), out var verdict) && verdict != wanted.Element.Verdict;
+    /// <summary>Whether a map has something else under the element's key. The kernel changes no element; it is deleted and added.</summary>
+    internal bool HasOther(SetElement wanted) =>
+        _maps.TryGetValue(wanted.Set, out var map) && map.TryGetValue(KeyOf(wanted.Element), out var element) && element != wanted.Element;
 
     /// <summary>A transaction has been committed.</summary>
     internal void Record(RulesetDelta delta)
@@ -49,18 +49,18 @@ internal sealed class KnownRuleset
         foreach (var name in delta.DeletedSets)
         {
             _sets.Remove(name);
-            _verdicts.Remove(name);
+            _maps.Remove(name);
         }
         foreach (var set in delta.Sets)
         {
             _sets[set.Name] = set;
-            RecordVerdicts(set, []);
+            RecordMap(set, []);
         }
         foreach (var (set, element) in delta.DeletedElements)
-            _verdicts.GetValueOrDefault(set)?.Remove(KeyOf(element));
+            _maps.GetValueOrDefault(set)?.Remove(KeyOf(element));
         foreach (var (set, element) in delta.Elements)
-            if (element.Verdict is { } verdict && _verdicts.TryGetValue(set, out var verdicts))
-                verdicts[KeyOf(element)] = verdict;
+            if (_maps.TryGetValue(set, out var map))
+                map[KeyOf(element)] = element;
     }
 
     /// <summary>A chain has been deleted.</summary>
@@ -70,11 +70,11 @@ internal sealed class KnownRuleset
         _leftovers.Remove(chain);
     }
 
-    private void RecordVerdicts(Set set, IReadOnlyCollection<Element> elements)
+    private void RecordMap(Set set, IReadOnlyCollection<Element> elements)
     {
-        if (set.IsVerdictMap)
-            _verdicts[set.Name] = elements.Where(element => element.Verdict is not null).ToDictionary(KeyOf, element => element.Verdict!.Value);
+        if (set.IsMap)
+            _maps[set.Name] = elements.ToDictionary(KeyOf);
     }
 
-    private static Element KeyOf(Element element) => element with { Verdict = null };
+    private static Element KeyOf(Element element) => new(element.Key, element.Last, null);
 }

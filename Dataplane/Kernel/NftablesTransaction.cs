@@ -61,7 +61,7 @@ internal static class NftablesTransaction
         if (delta.DeletedElements.Count == 0 && delta.Elements.Count == 0)
             return;
         var deletedSets = delta.DeletedSets.ToHashSet();
-        var deleted = delta.DeletedElements.Concat(delta.Elements.Where(known.HasOtherVerdict))
+        var deleted = delta.DeletedElements.Concat(delta.Elements.Where(known.HasOther))
             .Where(element => !deletedSets.Contains(element.Set))
             .DistinctBy(element => (element.Set, element.Element.Key, element.Element.Last));
         foreach (var group in deleted.GroupBy(element => element.Set))

@@ -1,6 +1,7 @@
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Netlink;
 using Overlay.Dataplane.Reconcile;
+using Overlay.PolicyEngine.Model;
 
 namespace Overlay.Dataplane.Kernel;
 
@@ -64,6 +65,10 @@ public sealed class NodeKernel : IDisposable
         _fdb.Rows.WantExactly(rows.Fdb.ToDictionary(entry => entry.Key, entry => entry.Destination));
         _routes.Rows.WantExactly(rows.Routes.ToDictionary(route => route.Destination));
     }
+
+    /// <summary>Deletes UDP connections to host ports that are out of date: see <see cref="HostPortFlows"/>.</summary>
+    /// <exception cref="NetlinkException">The kernel refuses, or cannot list connections.</exception>
+    internal int Disconnect(EquatableArray<HostPort> ports, bool isWired) => HostPortFlows.Delete(Route, _netfilter, ports, isWired);
 
     /// <summary>Closes the sockets; nothing in the kernel changes.</summary>
     public void Dispose()

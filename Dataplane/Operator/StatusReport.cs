@@ -65,7 +65,8 @@ internal sealed record PeerStatus(string Node, IReadOnlyList<string> Addresses, 
 /// <param name="Pod">namespace/name.</param>
 /// <param name="Addresses">Its addresses.</param>
 /// <param name="Interface">The host's end of its interface pair.</param>
-internal sealed record PodOnNode(string Pod, IReadOnlyList<string> Addresses, string Interface);
+/// <param name="HostPorts">Ports of the node that lead to it: <c>tcp/8080 to 10.42.1.5:80</c>.</param>
+internal sealed record PodOnNode(string Pod, IReadOnlyList<string> Addresses, string Interface, IReadOnlyList<string> HostPorts);
 
 /// <summary>Numbers of policies.</summary>
 /// <param name="Admin">ClusterNetworkPolicies of tier Admin.</param>

@@ -199,11 +199,16 @@ public sealed class ClusterStore(bool isolateUnknown = false)
         {
             var own = candidate is null ? [] : attachments.Where(attachment => candidate.IsPodOf(attachment.PodUid)).ToList();
             if (own.Count > 0)
-                return candidate!.Pod with { Addresses = AddressesOf(own), HostNetwork = false };
+                return Wired(candidate!.Pod, own);
         }
 
-        return new(name, Labels.Empty, AddressesOf(attachments), [], HostNetwork: false, NodeName: "") { IsRejected = isolateUnknown };
+        return Wired(new(name, Labels.Empty, [], [], HostNetwork: false, NodeName: "") { IsRejected = isolateUnknown }, attachments);
     }
 
-    private static EquatableArray<InetAddress> AddressesOf(List<Attachment> attachments) => attachments.SelectMany(attachment => attachment.Addresses).Distinct().ToEquatableArray();
+    private static Pod Wired(Pod pod, List<Attachment> attachments) => pod with
+    {
+        Addresses = attachments.SelectMany(attachment => attachment.Addresses).Distinct().ToEquatableArray(),
+        HostNetwork = false,
+        HostPorts = attachments.SelectMany(attachment => attachment.HostPorts).ToEquatableArray(),
+    };
 }

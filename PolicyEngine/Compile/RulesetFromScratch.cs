@@ -26,10 +26,21 @@ internal sealed class RulesetFromScratch(ClusterState state)
             Add(pod, dispatch);
         foreach (var map in BaseChains.DispatchMaps)
             Add(map, dispatch[map.Name].Select(entry => Element.Of(ElementKey.Of(entry.Key), entry.Value)));
+        if (Local().Any(pod => pod.HostPorts.Count > 0))
+            AddHostPorts();
         return new(_chains, _sets, _elements);
     }
 
     private IEnumerable<Pod> Local() => _pods.Where(pod => state.LocalPods.Contains(pod.Name));
+
+    private void AddHostPorts()
+    {
+        foreach (var chain in HostPorts.Chains)
+            _chains[chain.Name] = chain;
+        var elements = HostPorts.Elements(Local());
+        foreach (var map in HostPorts.Maps)
+            Add(map, elements[map.Name]);
+    }
 
     private void Add(Pod pod, Dictionary<string, Dictionary<InetAddress, Verdict>> dispatch)
     {

@@ -14,6 +14,7 @@ public sealed class RulesetProjection
     private readonly Dictionary<string, KeyedSet> _baseSets = [];
     private readonly SetTable _sets;
     private readonly LocalPods _localPods;
+    private readonly LiveHostPorts _hostPorts;
 
     /// <summary>The ruleset of a node without pods, policies and pod network.</summary>
     /// <param name="options">Fixed for the life of the projection.</param>
@@ -36,6 +37,7 @@ public sealed class RulesetProjection
             _sets.Retain(SetSources.AllNodes(family));
         }
 
+        _hostPorts = new(_ruleset);
         _localPods = new(options, _ruleset, _sets, new PodDispatch(_baseSets));
     }
 
@@ -85,9 +87,14 @@ public sealed class RulesetProjection
 
         _sets.SetPod(pod, local);
         if (local)
+        {
             _localPods.SetPod(pod);
-        else
-            _localPods.RemovePod(pod.Name);
+            _hostPorts.SetPod(pod);
+            return;
+        }
+
+        _localPods.RemovePod(pod.Name);
+        _hostPorts.RemovePod(pod.Name);
     }
 
     /// <summary>A pod is gone; one that was not known is ignored.</summary>
@@ -95,6 +102,7 @@ public sealed class RulesetProjection
     {
         _sets.RemovePod(name);
         _localPods.RemovePod(name);
+        _hostPorts.RemovePod(name);
     }
 
     /// <summary>A policy is new or different.</summary>

@@ -5,7 +5,8 @@ namespace Overlay.PolicyEngine.Explain;
 
 /// <summary>
 /// Walks packets through a ruleset as the kernel does (nft_do_chain in net/netfilter/nf_tables_core.c). What it does not know, and what the
-/// kernel would refuse to load (a missing chain or set, masquerade outside a nat chain), it throws at: it never guesses.
+/// kernel would refuse to load (a missing chain or set, masquerade outside a nat chain), it throws at: it never guesses. A packet is given as policy sees it, behind the translation of
+/// its destination, and so a rule that translates it changes nothing here.
 /// </summary>
 /// <param name="ruleset">Where it walks; may change between walks.</param>
 public sealed class PacketTracer(IRulesetView ruleset)
@@ -136,12 +137,27 @@ public sealed class PacketTracer(IRulesetView ruleset)
                             throw new InvalidOperationException($"masquerade reached from {_base.Name}: it works in nat postrouting only.");
                         Masqueraded = true;
                         return Verdict.Accept;
+                    case Statement.DestinationNat nat:
+                        return Translates(nat) ? Verdict.Accept : new(VerdictKind.Continue);
                     default:
                         throw new NotSupportedException($"The tracer does not know the statement {statement}.");
                 }
             }
 
             return new(VerdictKind.Continue);
+        }
+
+        // No entry, or a packet of another family, ends the rule.
+        private bool Translates(Statement.DestinationNat nat)
+        {
+            if (_base!.Base!.Value is not { Type: ChainType.Nat, Hook: Hook.Prerouting or Hook.Output })
+                throw new InvalidOperationException($"dnat reached from {_base.Name}: it works in nat prerouting and output only.");
+            DataType[] parts = nat.ByAddress ? [nat.Family.AddressType(), DataType.InetProto, DataType.InetService] : [DataType.InetProto, DataType.InetService];
+            var map = FindSet(nat.Map, parts);
+            if (map.Set.EndpointFamily != nat.Family)
+                throw new InvalidOperationException($"Set {nat.Map} is no map to endpoints of family {nat.Family}, and dnat asks for one.");
+            return packet.Family == nat.Family
+                && map.Find((nat.ByAddress ? ElementKey.Of(packet.Destination) : default).And((IpProtocol)packet.Protocol).And(packet.DestinationPort)) is not null;
         }
 
         private bool Matches(Rule rule)
@@ -179,6 +195,7 @@ public sealed class PacketTracer(IRulesetView ruleset)
             Match.SourceNotRoutedBack => _base!.Base!.Value.Hook == Hook.Prerouting
                 ? !packet.SourceRoutedBack
                 : throw new InvalidOperationException($"fib saddr . iif reached from {_base.Name}: the kernel refuses it there."),
+            Match.DestinationIsLocal => packet.OutputInterface is null,
             _ => throw new NotSupportedException($"The tracer does not know the match {match}."),
         };
 

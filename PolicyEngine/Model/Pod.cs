@@ -61,6 +61,9 @@ public sealed record Pod(
 {
     /// <summary>Something about it is not understood, such as a label, or it is wired and nothing is known of it yet: which policies select it nobody can tell, so nothing passes to it or from it.</summary>
     public bool IsRejected { get; init; }
+
+    /// <summary>Ports of its node that lead to it; of the node it is wired on alone.</summary>
+    public EquatableArray<HostPort> HostPorts { get; init; } = [];
 }
 
 /// <summary>What policy needs to know of a namespace.</summary>

@@ -51,7 +51,12 @@ public sealed record Chain(string Name, BaseChain? Base, EquatableArray<Rule> Ru
         Match.AddressPortInSet m => m.Set,
         Match.PortInSet m => m.Set,
         _ => null,
-    }).Concat(rule.Statements.Select(statement => (statement as Statement.AddressVerdictMap)?.Map))).OfType<string>();
+    }).Concat(rule.Statements.Select(statement => statement switch
+    {
+        Statement.AddressVerdictMap s => s.Map,
+        Statement.DestinationNat s => s.Map,
+        _ => null,
+    }))).OfType<string>();
 }
 
 /// <summary>A rule: when every match holds, the statements run in order.</summary>

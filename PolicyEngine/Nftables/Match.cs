@@ -80,6 +80,9 @@ public abstract record Match
 
     /// <summary><c>fib saddr . iif oif 0</c>: the route back to the source does not leave by the interface the packet came in by (a spoofed source). Prerouting only.</summary>
     public sealed record SourceNotRoutedBack : Match;
+
+    /// <summary><c>fib daddr type local</c>: the destination is an address of this node, on whichever device.</summary>
+    public sealed record DestinationIsLocal : Match;
 }
 
 /// <summary>What a rule does. A closed family.</summary>
@@ -100,6 +103,12 @@ public abstract record Statement
 
     /// <summary><c>masquerade fully-random</c>. In nat postrouting only.</summary>
     public sealed record Masquerade : Statement;
+
+    /// <summary>
+    /// <c>dnat ip to meta l4proto . th dport map @map</c>, or <c>dnat ip to ip daddr . meta l4proto . th dport map @map</c> when <paramref name="ByAddress"/>: the destination becomes the
+    /// endpoint found under (protocol, port), or (address, protocol, port); no entry or another family: the next rule. In nat prerouting and output only.
+    /// </summary>
+    public sealed record DestinationNat(Family Family, bool ByAddress, string Map) : Statement;
 }
 
 /// <summary>nft(8) verdicts.</summary>

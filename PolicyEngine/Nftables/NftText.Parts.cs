@@ -26,6 +26,7 @@ public static partial class NftText
         Match.Mark m => $"meta mark & 0x{m.Mask:x8} == 0x{m.Value:x8}",
         Match.ConnectionMark m => $"ct mark & 0x{m.Mask:x8} == 0x{m.Value:x8}",
         Match.SourceNotRoutedBack => "fib saddr . iif oif 0",
+        Match.DestinationIsLocal => "fib daddr type local",
         _ => throw new UnreachableException($"{match.GetType()} has no nft text."),
     };
 
@@ -36,10 +37,11 @@ public static partial class NftText
         Statement.AddressVerdictMap s => $"{Address(s.Family, s.Side)} vmap @{s.Map}",
         Statement.Counter => "counter",
         Statement.Masquerade => "masquerade fully-random",
+        Statement.DestinationNat s => $"dnat {(s.Family == Family.IPv4 ? "ip" : "ip6")} to {(s.ByAddress ? $"{Address(s.Family, Side.Daddr)} . " : "")}meta l4proto . th dport map @{s.Map}",
         _ => throw new UnreachableException($"{statement.GetType()} has no nft text."),
     };
 
-    /// <summary>One element of <paramref name="set"/>: <c>10.42.0.5</c>, <c>tcp . 8000-8099</c>, <c>10.42.0.5 : accept</c>.</summary>
+    /// <summary>One element of <paramref name="set"/>: <c>10.42.0.5</c>, <c>tcp . 8000-8099</c>, <c>10.42.0.5 : accept</c>, <c>tcp . 8080 : 10.42.0.5 . 80</c>.</summary>
     public static string Print(Set set, Element element)
     {
         Span<byte> first = stackalloc byte[32], last = stackalloc byte[32];
@@ -55,7 +57,12 @@ public static partial class NftText
         }
 
         var key = string.Join(" . ", parts);
-        return element.Verdict is { } verdict ? $"{key} : {verdict}" : key;
+        return element switch
+        {
+            { Verdict: { } verdict } => $"{key} : {verdict}",
+            { Endpoint: { } endpoint } => $"{key} : {endpoint}",
+            _ => key,
+        };
     }
 
     private static string Part(DataType type, ReadOnlySpan<byte> first, ReadOnlySpan<byte> last) => type switch

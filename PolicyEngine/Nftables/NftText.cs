@@ -65,8 +65,8 @@ public static partial class NftText
 
     private static void AppendSet(StringBuilder text, Set set, IEnumerable<Element> elements)
     {
-        text.Append(CultureInfo.InvariantCulture, $"\t{(set.IsVerdictMap ? "map" : "set")} {set.Name} {{\n");
-        text.Append(CultureInfo.InvariantCulture, $"\t\ttype {string.Join(" . ", set.Key.Select(part => part.NftName()))}{(set.IsVerdictMap ? " : verdict" : "")}\n");
+        text.Append(CultureInfo.InvariantCulture, $"\t{(set.IsMap ? "map" : "set")} {set.Name} {{\n");
+        text.Append(CultureInfo.InvariantCulture, $"\t\ttype {string.Join(" . ", set.Key.Select(part => part.NftName()))}{Mapped(set)}\n");
         if (set.IsInterval)
             text.Append("\t\tflags interval\n");
         var lines = string.Join(",\n\t\t\t     ", elements.OrderBy(element => element.Key).Select(element => Print(set, element)));
@@ -74,6 +74,13 @@ public static partial class NftText
             text.Append(CultureInfo.InvariantCulture, $"\t\telements = {{ {lines} }}\n");
         text.Append("\t}\n");
     }
+
+    private static string Mapped(Set set) => set switch
+    {
+        { IsVerdictMap: true } => " : verdict",
+        { EndpointFamily: { } family } => $" : {family.AddressType().NftName()} . {DataType.InetService.NftName()}",
+        _ => "",
+    };
 
     private static void AppendChain(StringBuilder text, Chain chain)
     {
@@ -94,6 +101,7 @@ public static partial class NftText
         (-1, _) => "filter - 1",
         (50, _) => "security",
         (100, Hook.Postrouting) => "srcnat",
+        (99, Hook.Postrouting) => "srcnat - 1",
         var (priority, _) => priority.ToString(CultureInfo.InvariantCulture),
     };
 

@@ -8,7 +8,7 @@ public sealed class RulesetView : IRulesetView
     private readonly Dictionary<string, ISetView> _sets;
 
     /// <summary>Prepares <paramref name="ruleset"/>.</summary>
-    /// <exception cref="InvalidOperationException">A set holds what the kernel would refuse: an element twice, ranges that overlap, a range in a set that is not for them, a verdict in a set or none in a map.</exception>
+    /// <exception cref="InvalidOperationException">A set holds what the kernel would refuse: an element twice, ranges that overlap, a range in a set that is not for them, something in a set or nothing in a map.</exception>
     public RulesetView(Ruleset ruleset)
     {
         _ruleset = ruleset;
@@ -36,8 +36,8 @@ public sealed class RulesetView : IRulesetView
             (Set, Elements) = (set, elements);
             foreach (var element in elements)
             {
-                if (element.Verdict is not null != set.IsVerdictMap)
-                    throw new InvalidOperationException($"An element of {set.Name} {(set.IsVerdictMap ? "lacks" : "has")} a verdict.");
+                if (!set.IsOfKind(element))
+                    throw new InvalidOperationException($"An element of {set.Name} {(set.IsMap ? "lacks" : "has")} a verdict or endpoint.");
                 if (set.IsInterval)
                     continue;
                 if (element.Key != element.Last)

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Globalization;
 using Overlay.PolicyEngine.Model;
 
 namespace Overlay.PolicyEngine.Nftables;
@@ -47,13 +48,19 @@ public static class DataTypeFacts
     public static DataType AddressType(this Family family) => family == Family.IPv4 ? DataType.Ipv4Addr : DataType.Ipv6Addr;
 }
 
-/// <summary>A named set, or a verdict map when <paramref name="IsVerdictMap"/>. Its elements are rows of their own (<see cref="Element"/>).</summary>
+/// <summary>A named set, a verdict map when <paramref name="IsVerdictMap"/>, or a map to endpoints. Its elements are rows of their own (<see cref="Element"/>).</summary>
 /// <param name="Name">At most 255 bytes.</param>
 /// <param name="Key">The parts of the key, 1 to 4.</param>
 /// <param name="IsInterval">Elements are ranges (rbtree for one part, pipapo for several); else a hash table.</param>
 /// <param name="IsVerdictMap">Elements carry a verdict.</param>
 public sealed record Set(string Name, EquatableArray<DataType> Key, bool IsInterval = false, bool IsVerdictMap = false)
 {
+    /// <summary>In a map to endpoints the family of their addresses (<c>: ipv4_addr . inet_service</c>); null in a set and in a verdict map.</summary>
+    public Family? EndpointFamily { get; init; }
+
+    /// <summary>Whether its elements carry something: a verdict or an endpoint.</summary>
+    public bool IsMap => IsVerdictMap || EndpointFamily is not null;
+
     /// <summary>Bytes of a key: the bare length of a single part, padded registers in a concatenation.</summary>
     public int KeyLength
     {
@@ -67,6 +74,18 @@ public sealed record Set(string Name, EquatableArray<DataType> Key, bool IsInter
             return length;
         }
     }
+
+    /// <summary>Whether an element carries what those of this set do: a verdict, an endpoint of its family, or nothing.</summary>
+    public bool IsOfKind(in Element element) => element.Verdict is not null == IsVerdictMap && element.Endpoint?.Address.Family == EndpointFamily;
+}
+
+/// <summary>An address and a port: what a packet's destination is translated to.</summary>
+/// <param name="Address">Address.</param>
+/// <param name="Port">Port.</param>
+public sealed record Endpoint(InetAddress Address, ushort Port)
+{
+    /// <summary>As nft(8) writes it in a map: <c>10.42.0.5 . 80</c>.</summary>
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Address} . {Port}");
 }
 
 /// <summary>The key of an element: up to 32 bytes in network order, each part padded with zeros to whole 32-bit registers, as the kernel keeps a concatenation. A value without heap.</summary>
@@ -149,12 +168,15 @@ public readonly record struct ElementKey : IComparable<ElementKey>
     }
 }
 
-/// <summary>An element of a set or verdict map.</summary>
+/// <summary>An element of a set or map.</summary>
 /// <param name="Key">First key of the range; the key itself in a plain set.</param>
 /// <param name="Last">Last key of the range, inclusive, part by part; equal to <paramref name="Key"/> in a plain set.</param>
-/// <param name="Verdict">Set in a verdict map, null in a set.</param>
+/// <param name="Verdict">Set in a verdict map, null in others.</param>
 public readonly record struct Element(ElementKey Key, ElementKey Last, Verdict? Verdict)
 {
+    /// <summary>Set in a map to endpoints, null in others.</summary>
+    public Endpoint? Endpoint { get; init; }
+
     /// <summary>A plain element.</summary>
     public static Element Of(ElementKey key, Verdict? verdict = null) => new(key, key, verdict);
 

@@ -78,8 +78,7 @@ public readonly record struct ConntrackMessage(ConntrackTuple Original, Conntrac
     /// <returns>The message, for NLM_F_ACK, which it does not carry.</returns>
     internal NetlinkMark WriteMark(NetlinkWriter writer, uint sequence, uint mark, uint mask)
     {
-        var family = Original.Source.Family == PolicyEngine.Model.Family.IPv4 ? NfFamily.NFPROTO_IPV4 : NfFamily.NFPROTO_IPV6;
-        var message = Begin(writer, IPCTNL_MSG_CT_NEW, NLM_F_REQUEST, sequence, family);
+        var message = Begin(writer, IPCTNL_MSG_CT_NEW, NLM_F_REQUEST, sequence, FamilyOfOriginal);
         Original.Write(writer, CTA_TUPLE_ORIG);
         writer.UInt32BigEndian(CTA_MARK, mark);
         writer.UInt32BigEndian(CTA_MARK_MASK, mask);
@@ -88,6 +87,20 @@ public readonly record struct ConntrackMessage(ConntrackTuple Original, Conntrac
         writer.EndMessage(message);
         return message;
     }
+
+    /// <summary>Forgets the connection. Equivalent to: <c>conntrack -D</c> with all that names it. ENOENT when it is gone.</summary>
+    /// <returns>The message, for NLM_F_ACK, which it does not carry.</returns>
+    internal NetlinkMark WriteDelete(NetlinkWriter writer, uint sequence)
+    {
+        var message = Begin(writer, IPCTNL_MSG_CT_DELETE, NLM_F_REQUEST, sequence, FamilyOfOriginal);
+        Original.Write(writer, CTA_TUPLE_ORIG);
+        if (Zone != 0)
+            writer.UInt16BigEndian(CTA_ZONE, Zone);
+        writer.EndMessage(message);
+        return message;
+    }
+
+    private NfFamily FamilyOfOriginal => Original.Source.Family == PolicyEngine.Model.Family.IPv4 ? NfFamily.NFPROTO_IPV4 : NfFamily.NFPROTO_IPV6;
 
     private static NetlinkMark Begin(NetlinkWriter writer, IpctnlMsg type, NlmF flags, uint sequence, NfFamily family)
     {

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text;
 using Overlay.Dataplane.Netlink.Netfilter.Expressions;
+using Overlay.Dataplane.Netlink.Route;
 using Overlay.PolicyEngine.Model;
 using Overlay.PolicyEngine.Nftables;
 using static Overlay.Dataplane.Netlink.Netfilter.Expressions.NftRegisters;
@@ -89,6 +90,9 @@ public sealed class Lowering
             case Match.SourceNotRoutedBack:
                 Add(new Fib(NftFibFlags.NFTA_FIB_F_SADDR | NftFibFlags.NFTA_FIB_F_IIF, NftFibResult.NFT_FIB_RESULT_OIF, NFT_REG_1), Compare(NftData.Of(0)));
                 break;
+            case Match.DestinationIsLocal:
+                Add(new Fib(NftFibFlags.NFTA_FIB_F_DADDR, NftFibResult.NFT_FIB_RESULT_ADDRTYPE, NFT_REG_1), Compare(NftData.Of((uint)Rtn.RTN_LOCAL)));
+                break;
             default:
                 throw new UnreachableException($"{match.GetType()} cannot be lowered.");
         }
@@ -110,6 +114,9 @@ public sealed class Lowering
                 break;
             case Statement.Masquerade:
                 Add(new Masq(NfNatRange.NF_NAT_RANGE_PROTO_RANDOM_FULLY));
+                break;
+            case Statement.DestinationNat s:
+                Translate(s);
                 break;
             default:
                 throw new UnreachableException($"{statement.GetType()} cannot be lowered.");
@@ -141,7 +148,21 @@ public sealed class Lowering
         Add(load, Bitwise.And(NFT_REG_1, new(mask)), Compare(new(bytes), match.Negated));
     }
 
+    // The endpoint found takes the place of the key: its address from the first register on, its port behind it.
+    private void Translate(Statement.DestinationNat nat)
+    {
+        Load(nat.ByAddress ? [Address(nat.Family, Side.Daddr), Load(NftMetaKeys.NFT_META_L4PROTO), DestinationPort] : [Load(NftMetaKeys.NFT_META_L4PROTO), DestinationPort]);
+        var port = Register.AtSlot(nat.Family == Family.IPv4 ? 1 : 4);
+        Add(new Lookup(nat.Map, NFT_REG_1, NFT_REG_1, NftLookupFlags.None), new Nat(NftNatTypes.NFT_NAT_DNAT, NetworkProtocol(nat.Family), NFT_REG_1, port));
+    }
+
     private void Find(string set, bool negated, params ReadOnlySpan<Expression> key)
+    {
+        Load(key);
+        Add(new Lookup(set, NFT_REG_1, null, negated ? NftLookupFlags.NFT_LOOKUP_F_INV : NftLookupFlags.None));
+    }
+
+    private void Load(params ReadOnlySpan<Expression> key)
     {
         var slot = 0;
         foreach (var part in key)
@@ -156,8 +177,6 @@ public sealed class Lowering
             });
             slot += part is Payload { Length: var length } ? ((int)length + 3) / 4 : 1;
         }
-
-        Add(new Lookup(set, NFT_REG_1, null, negated ? NftLookupFlags.NFT_LOOKUP_F_INV : NftLookupFlags.None));
     }
 
     private void Require(NfFamily protocol)

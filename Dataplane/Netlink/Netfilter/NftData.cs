@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Globalization;
 using System.Text;
 using Overlay.PolicyEngine.Model;
@@ -40,6 +41,15 @@ internal static class NftData
         writer.EndNest(data);
     }
 
+    /// <summary>An address and a port, each padded to whole registers, as an element of a map to endpoints has them.</summary>
+    internal static void Write(NetlinkWriter writer, ushort type, Endpoint endpoint)
+    {
+        Span<byte> bytes = stackalloc byte[ElementKey.MaxLength];
+        var value = ElementKey.Of(endpoint.Address).And(endpoint.Port);
+        value.WriteTo(bytes);
+        Write(writer, type, bytes[..value.Length]);
+    }
+
     /// <summary>The bytes; empty when it is a verdict.</summary>
     internal static ReadOnlySpan<byte> Value(NetlinkAttribute data)
     {
@@ -56,6 +66,16 @@ internal static class NftData
             if (attribute.Type == NFTA_DATA_VERDICT)
                 return ReadVerdict(attribute.Nested);
         return null;
+    }
+
+    /// <summary>The address and port; null when it is a verdict, or a value of another length.</summary>
+    internal static Endpoint? Endpoint(NetlinkAttribute data)
+    {
+        const int port = sizeof(uint);
+        var value = Value(data);
+        return value.Length is 4 + port or 16 + port
+            ? new(InetAddress.FromBytes(value[..^port]), BinaryPrimitives.ReadUInt16BigEndian(value[^port..]))
+            : null;
     }
 
     /// <summary>As libnftnl prints bytes: the 32-bit words of the registers in the host's byte order, <c>0x006c766f</c>.</summary>

@@ -13,6 +13,7 @@ internal static class NftnlUdata
     private const byte NFTNL_UDATA_SET_KEYBYTEORDER = 0;
     private const byte NFTNL_UDATA_SET_DATABYTEORDER = 1;
     private const byte NFTNL_UDATA_SET_KEY_TYPEOF = 3;
+    private const byte NFTNL_UDATA_SET_DATA_TYPEOF = 4;
     private const byte NFTNL_UDATA_SET_DATA_INTERVAL = 6;
     private const byte NFTNL_UDATA_SET_TYPEOF_EXPR = 0;
     private const byte NFTNL_UDATA_SET_TYPEOF_DATA = 1;
@@ -58,9 +59,10 @@ internal static class NftnlUdata
         return
         [
             .. Entry(NFTNL_UDATA_SET_KEYBYTEORDER, bigEndian ? BYTEORDER_BIG_ENDIAN : BYTEORDER_INVALID),
-            .. set.IsVerdictMap ? Entry(NFTNL_UDATA_SET_DATABYTEORDER, BYTEORDER_INVALID) : [],
+            .. set.IsMap ? Entry(NFTNL_UDATA_SET_DATABYTEORDER, BYTEORDER_INVALID) : [],
             .. set.Key.Count > 1 ? [NFTNL_UDATA_SET_KEY_TYPEOF, (byte)concatenation.Length, .. concatenation] : Array.Empty<byte>(),
-            .. set.IsVerdictMap ? Entry(NFTNL_UDATA_SET_DATA_INTERVAL, 0) : [],
+            .. set.EndpointFamily is not null ? [NFTNL_UDATA_SET_DATA_TYPEOF, (byte)concatenation.Length, .. concatenation] : Array.Empty<byte>(),
+            .. set.IsMap ? Entry(NFTNL_UDATA_SET_DATA_INTERVAL, 0) : [],
         ];
     }
 

@@ -50,6 +50,7 @@ public sealed class Raising
         Meta { Key: NftMetaKeys.NFT_META_OIFNAME } when Peek(1) is Cmp cmp => Add(new Match.OutputInterface(Interface(cmp), IsNegated(cmp)), 2),
         Meta { Key: NftMetaKeys.NFT_META_NFPROTO } when Peek(1) is Cmp { Data.Count: 1 } cmp => FamilyTest(cmp),
         Meta { Key: NftMetaKeys.NFT_META_L4PROTO } when Peek(1) is Cmp { Data.Count: 1 } cmp => ProtocolTest(cmp.Data[0]),
+        Fib { Result: NftFibResult.NFT_FIB_RESULT_ADDRTYPE } when Peek(1) is Cmp => Add(new Match.DestinationIsLocal(), 2),
         Fib when Peek(1) is Cmp => Add(new Match.SourceNotRoutedBack(), 2),
         Payload { Base: NftPayloadBases.NFT_PAYLOAD_TRANSPORT_HEADER } payload when Peek(1) is Cmp cmp => Transport(payload, cmp),
         Payload or Meta => Key(),
@@ -83,8 +84,8 @@ public sealed class Raising
         _family = IsNegated(cmp) ? null : known;
         var everything = new Cidr(new InetAddress(known, 0), 0);
 
-        // In front of a verdict map the test is the map's own, behind the matches.
-        if (Peek(2) is Payload && Peek(3) is Lookup { Destination: NftRegisters.NFT_REG_VERDICT })
+        // In front of a map the test is the map's own, behind the matches.
+        if (Peek(2) is Payload && (Peek(3) is Lookup { Destination: NftRegisters.NFT_REG_VERDICT } || Peek(6) is Nat))
         {
             _next += 2;
             return true;
@@ -147,6 +148,8 @@ public sealed class Raising
         var (count, side) = (parts.Count + 1, parts[0] is Payload address ? SideOf(address) : null);
         if (lookup.Destination is NftRegisters.NFT_REG_VERDICT)
             return parts.Count == 1 && side is { } mapped && _family is { } family && Add(new Statement.AddressVerdictMap(mapped, family, lookup.Set), count);
+        if (Peek(count) is Nat nat)
+            return Add(new Statement.DestinationNat(nat.Family == NfFamily.NFPROTO_IPV6 ? Family.IPv6 : Family.IPv4, parts.Count > 2, lookup.Set), count + 1);
         return (parts, side, _family) switch
         {
             ([Payload], { } one, { } known) => Add(new Match.AddressInSet(one, known, lookup.Set, negated), count),

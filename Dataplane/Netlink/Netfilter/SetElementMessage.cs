@@ -7,12 +7,15 @@ namespace Overlay.Dataplane.Netlink.Netfilter;
 /// <summary>One NFTA_LIST_ELEM of a NFT_MSG_*SETELEM, as the kernel has it: of a range in an rbtree only one end.</summary>
 /// <param name="Key">NFTA_SET_ELEM_KEY; empty for the element that catches all.</param>
 /// <param name="KeyEnd">NFTA_SET_ELEM_KEY_END: last key of a range in a concatenation.</param>
-/// <param name="Verdict">NFTA_SET_ELEM_DATA.</param>
+/// <param name="Verdict">NFTA_SET_ELEM_DATA that is a verdict.</param>
 /// <param name="IsIntervalEnd">NFT_SET_ELEM_INTERVAL_END: the range before ends below this key.</param>
 internal readonly record struct KernelElement(ElementKey Key, ElementKey? KeyEnd, Verdict? Verdict, bool IsIntervalEnd)
 {
+    /// <summary>NFTA_SET_ELEM_DATA that is an address and a port.</summary>
+    internal Endpoint? Endpoint { get; init; }
+
     /// <summary>A plain element, or one of a concatenation with ranges.</summary>
-    internal Element ToElement() => new(Key, KeyEnd ?? Key, Verdict);
+    internal Element ToElement() => new(Key, KeyEnd ?? Key, Verdict) { Endpoint = Endpoint };
 
     /// <exception cref="NetlinkFormatException">A key is longer than any of ours, or the bytes are no attributes.</exception>
     internal static KernelElement Read(NetlinkAttributes attributes)
@@ -28,7 +31,7 @@ internal readonly record struct KernelElement(ElementKey Key, ElementKey? KeyEnd
                     read = read with { KeyEnd = ReadKey(attribute) };
                     break;
                 case NFTA_SET_ELEM_DATA:
-                    read = read with { Verdict = NftData.Verdict(attribute) };
+                    read = read with { Verdict = NftData.Verdict(attribute), Endpoint = NftData.Endpoint(attribute) };
                     break;
                 case NFTA_SET_ELEM_FLAGS:
                     read = read with { IsIntervalEnd = ((NftSetElemFlags)attribute.UInt32BigEndian).HasFlag(NftSetElemFlags.NFT_SET_ELEM_INTERVAL_END) };
@@ -86,7 +89,7 @@ internal static class SetElementMessage
     private static void Write(Batch batch, NftMsgType type, NlmF flags, Set set, IEnumerable<Element> elements)
     {
         var writer = batch.Writer;
-        var withVerdict = type == NftMsgType.NFT_MSG_NEWSETELEM;
+        var withData = type == NftMsgType.NFT_MSG_NEWSETELEM;
         NetlinkMark? message = null;
         var list = default(NetlinkMark);
         foreach (var element in elements)
@@ -103,7 +106,7 @@ internal static class SetElementMessage
                 WriteName(writer, set.Name);
                 list = writer.BeginNest(NFTA_SET_ELEM_LIST_ELEMENTS.Nested());
             }
-            Write(writer, set, element, withVerdict);
+            Write(writer, set, element, withData);
         }
         if (message is { } last)
         {
@@ -112,7 +115,7 @@ internal static class SetElementMessage
         }
     }
 
-    private static void Write(NetlinkWriter writer, Set set, Element element, bool withVerdict)
+    private static void Write(NetlinkWriter writer, Set set, Element element, bool withData)
     {
         var open = BeginElement(writer);
         if (element.Key.Length == 0)
@@ -122,11 +125,13 @@ internal static class SetElementMessage
         var ended = set is { IsInterval: true, Key.Count: 1 } && element.Key.Length > 0;
         if (set is { IsInterval: true, Key.Count: > 1 } && element.Key.Length > 0)
             WriteKey(writer, NFTA_SET_ELEM_KEY_END, set, element.Last);
-        if (withVerdict && element.Verdict is { } verdict)
+        if (withData && element.Verdict is { } verdict)
             NftData.Write(writer, NFTA_SET_ELEM_DATA, verdict);
+        if (withData && element.Endpoint is { } endpoint)
+            NftData.Write(writer, NFTA_SET_ELEM_DATA, endpoint);
         ElementKey end = default;
         var endless = ended && !Interval.TryNext(set.KeyLength, element.Last, out end);
-        if (endless && withVerdict)
+        if (endless && withData)
             writer.Bytes(NFTA_SET_ELEM_USERDATA, NftnlUdata.OpenInterval);
         writer.EndNest(open);
         if (!ended || endless)

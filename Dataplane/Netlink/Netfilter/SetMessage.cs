@@ -11,7 +11,7 @@ namespace Overlay.Dataplane.Netlink.Netfilter;
 /// <param name="Flags">NFTA_SET_FLAGS.</param>
 /// <param name="KeyType">NFTA_SET_KEY_TYPE: nft's type numbers of the parts, 6 bits each. Means nothing to the kernel.</param>
 /// <param name="KeyLength">NFTA_SET_KEY_LEN, in bytes.</param>
-/// <param name="DataType">NFTA_SET_DATA_TYPE: NFT_DATA_VERDICT in a verdict map, 0 in a set.</param>
+/// <param name="DataType">NFTA_SET_DATA_TYPE: NFT_DATA_VERDICT in a verdict map, nft's type numbers of the parts in a map to endpoints, 0 in a set.</param>
 /// <param name="Fields">NFTA_SET_DESC_CONCAT: bytes of each part of the key of a concatenation with ranges; else empty.</param>
 public sealed record SetMessage(string Name, NftSetFlags Flags, uint KeyType, uint KeyLength, uint DataType, EquatableArray<byte> Fields)
 {
@@ -30,7 +30,7 @@ public sealed record SetMessage(string Name, NftSetFlags Flags, uint KeyType, ui
         var flags = NftSetFlags.None;
         if (set.IsInterval)
             flags |= NftSetFlags.NFT_SET_INTERVAL;
-        if (set.IsVerdictMap)
+        if (set.IsMap)
             flags |= NftSetFlags.NFT_SET_MAP;
 
         // nft 1.0.6 calls a concatenation by its name only when it has ranges; the kernel picks pipapo by it and hashes the others.
@@ -40,9 +40,9 @@ public sealed record SetMessage(string Name, NftSetFlags Flags, uint KeyType, ui
         return new(
             set.Name,
             flags,
-            set.Key.Aggregate(0u, (type, part) => type << TypeBits | (uint)part),
+            TypeOf(set.Key),
             (uint)set.KeyLength,
-            set.IsVerdictMap ? NFT_DATA_VERDICT : 0,
+            set.IsVerdictMap ? NFT_DATA_VERDICT : set.EndpointFamily is { } family ? TypeOf(EndpointParts(family)) : 0,
             ranges ? set.Key.Select(part => (byte)part.Length()).ToEquatableArray() : []);
     }
 
@@ -52,7 +52,10 @@ public sealed record SetMessage(string Name, NftSetFlags Flags, uint KeyType, ui
         var parts = new List<DataType>();
         for (var types = KeyType; types > 0; types >>= TypeBits)
             parts.Insert(0, (DataType)(types & ((1 << TypeBits) - 1)));
-        var set = new Set(Name, parts.ToEquatableArray(), Flags.HasFlag(NftSetFlags.NFT_SET_INTERVAL), DataType == NFT_DATA_VERDICT);
+        var set = new Set(Name, parts.ToEquatableArray(), Flags.HasFlag(NftSetFlags.NFT_SET_INTERVAL), DataType == NFT_DATA_VERDICT)
+        {
+            EndpointFamily = FamilyFacts.Both.Where(family => TypeOf(EndpointParts(family)) == DataType).Select(family => (Family?)family).FirstOrDefault(),
+        };
         return Of(set) == this ? set : null;
     }
 
@@ -71,7 +74,7 @@ public sealed record SetMessage(string Name, NftSetFlags Flags, uint KeyType, ui
         if (DataType != 0)
         {
             writer.UInt32BigEndian(NFTA_SET_DATA_TYPE, DataType);
-            writer.UInt32BigEndian(NFTA_SET_DATA_LEN, 0);
+            writer.UInt32BigEndian(NFTA_SET_DATA_LEN, model.EndpointFamily is { } family ? (uint)EndpointParts(family).Sum(part => part.RegisterLength()) : 0);
         }
         writer.UInt32BigEndian(NFTA_SET_ID, id);
         if (Fields.Count > 0)
@@ -129,6 +132,10 @@ public sealed record SetMessage(string Name, NftSetFlags Flags, uint KeyType, ui
         if (table == Ruleset.Table && Nfnetlink.IsInet(message) && !read.Flags.HasFlag(NftSetFlags.NFT_SET_ANONYMOUS))
             rows.Add(read);
     }
+
+    private static DataType[] EndpointParts(Family family) => [family.AddressType(), Overlay.PolicyEngine.Nftables.DataType.InetService];
+
+    private static uint TypeOf(IEnumerable<DataType> parts) => parts.Aggregate(0u, (type, part) => type << TypeBits | (uint)part);
 
     private void WriteFields(NetlinkWriter writer)
     {

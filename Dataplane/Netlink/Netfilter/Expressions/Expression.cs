@@ -65,6 +65,7 @@ public abstract record Expression
         "immediate" => Immediate.Read(data),
         "counter" => Counter.Read(data),
         "masq" => Masq.Read(data),
+        "nat" => Nat.Read(data),
         "fib" => Fib.Read(data),
         "reject" => Reject.Read(data),
         _ => null,

@@ -14,6 +14,8 @@ public static class NftaMasq
 public enum NfNatRange : uint
 {
     None = 0,
+    NF_NAT_RANGE_MAP_IPS = 0x1,
+    NF_NAT_RANGE_PROTO_SPECIFIED = 0x2,
     NF_NAT_RANGE_PROTO_RANDOM = 0x4,
     NF_NAT_RANGE_PERSISTENT = 0x8,
     NF_NAT_RANGE_PROTO_RANDOM_FULLY = 0x10,
