@@ -26,7 +26,7 @@ public sealed class VerbsTests : IAsyncDisposable
         agent.Start();
         Add.With("CNI_ARGS", "K8S_POD_UID=u1;K8S_POD_NAME=web;IgnoreUnknown=1;K8S_POD_INFRA_CONTAINER_ID=c1;K8S_POD_NAMESPACE=shop").Run();
         var request = agent.Asked.Single();
-        Assert.That(request with { Addresses = [], ValidAttachments = [] }, Is.EqualTo(new AgentRequest
+        Assert.That(request with { Addresses = [], PortMappings = [], ValidAttachments = [] }, Is.EqualTo(new AgentRequest
         {
             Command = "ADD",
             ContainerId = "c1",
@@ -37,6 +37,7 @@ public sealed class VerbsTests : IAsyncDisposable
             PodName = "web",
             PodUid = "u1",
             Addresses = [],
+            PortMappings = [],
             ValidAttachments = [],
         }));
         Assert.That(request.Addresses, Is.EqualTo(new IpamAddress[]
@@ -44,6 +45,27 @@ public sealed class VerbsTests : IAsyncDisposable
             new() { Address = "10.42.1.2/24", Gateway = "10.42.1.1" },
             new() { Address = "fd00:42:1::2/64", Gateway = "fd00:42:1::1" },
         }));
+    }
+
+    [TestCase("""{"portMappings":[{"hostPort":8080,"containerPort":80,"protocol":"tcp"},{"hostPort":53,"containerPort":5353,"protocol":"udp","hostIP":"192.0.2.1"},{"hostPort":0,"containerPort":9}]}""")]
+    [TestCase("""{"portMappings":[{"HostPort":8080,"ContainerPort":80,"Protocol":"","HostIP":""},{"HostPort":53,"ContainerPort":5353,"Protocol":"udp","HostIP":"192.0.2.1"},{"ContainerPort":9}]}""")]
+    public void ADD_tells_the_agent_the_host_ports_in_either_spelling(string runtimeConfig)
+    {
+        agent.Start();
+        Assert.That((Add with { Stdin = agent.Configuration(more: $",\"runtimeConfig\":{runtimeConfig}") }).Run().ExitCode, Is.Zero);
+        Assert.That(agent.Asked.Single().PortMappings, Is.EqualTo(new PortMapping[]
+        {
+            new() { HostPort = 8080, ContainerPort = 80 },
+            new() { HostPort = 53, ContainerPort = 5353, Protocol = "udp", HostIP = "192.0.2.1" },
+        }));
+    }
+
+    [Test]
+    public void DEL_does_not_look_at_host_ports()
+    {
+        agent.Start();
+        Assert.That((Del with { Stdin = agent.Configuration(more: ",\"runtimeConfig\":{\"portMappings\":[{\"hostPort\":-1}]}") }).Run().ExitCode, Is.Zero);
+        Assert.That(agent.Asked.Single().PortMappings, Is.Empty);
     }
 
     [Test]

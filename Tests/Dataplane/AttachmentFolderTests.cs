@@ -28,8 +28,38 @@ public sealed class AttachmentFolderTests : IDisposable
         Assert.That(Directory.GetFiles(Path.Combine(_state, "attachments")), Has.Length.EqualTo(1));
     }
 
+    [Test]
+    public void Host_ports_are_kept()
+    {
+        var folder = new AttachmentFolder(_state);
+        var attachment = AttachmentOf("c1") with
+        {
+            HostPorts =
+            [
+                new(IpProtocol.Tcp, 8080, null, InetAddress.Parse("10.42.1.5"), 80),
+                new(IpProtocol.Sctp, 65535, InetAddress.Parse("2001:db8::1"), InetAddress.Parse("fd00::5"), 1),
+            ],
+        };
+        folder.Write(attachment);
+        Assert.That(folder.ReadAll(out _), Is.EqualTo(new[] { attachment }));
+    }
+
+    [Test]
+    public void A_file_of_an_agent_that_knew_no_host_ports_is_read()
+    {
+        var folder = new AttachmentFolder(_state);
+        Directory.CreateDirectory(Path.Combine(_state, "attachments"));
+        File.WriteAllText(Path.Combine(_state, "attachments", "c1-eth0.json"), """
+            {"containerId":"c1","ifName":"eth0","podNamespace":"shop","podName":"web","podUid":"0b4c","netns":"/run/netns/x","hostInterface":"ovl0123456789a","podMac":"02:00:00:00:00:01",
+             "addresses":["10.42.1.5"],"network":"overlay"}
+            """);
+        Assert.That(folder.ReadAll(out _).Single().HostPorts, Is.Empty);
+    }
+
     [TestCase("")]
     [TestCase("null")]
+    [TestCase("{\"containerId\":\"c\",\"ifName\":\"eth0\",\"podNamespace\":\"a\",\"podName\":\"b\",\"hostInterface\":\"ovl\",\"podMac\":\"02:00:00:00:00:01\",\"addresses\":[],\"hostPorts\":[{\"protocol\":\"icmp\",\"port\":1,\"podAddress\":\"10.0.0.1\",\"podPort\":1}]}")]
+    [TestCase("{\"containerId\":\"c\",\"ifName\":\"eth0\",\"podNamespace\":\"a\",\"podName\":\"b\",\"hostInterface\":\"ovl\",\"podMac\":\"02:00:00:00:00:01\",\"addresses\":[],\"hostPorts\":[{\"protocol\":\"tcp\",\"port\":70000,\"podAddress\":\"10.0.0.1\",\"podPort\":1}]}")]
     [TestCase("{")]
     [TestCase("{\"containerId\": \"c\"}")]
     [TestCase("{\"containerId\":\"c\",\"ifName\":\"eth0\",\"podNamespace\":\"a\",\"podName\":\"b\",\"hostInterface\":\"ovl\",\"podMac\":\"02:00\",\"addresses\":[]}")]

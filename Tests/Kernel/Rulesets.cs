@@ -44,6 +44,7 @@ public static class Rulesets
         {
             Statement.Final { Verdict.Chain: { } chain } => chains.Contains(chain),
             Statement.AddressVerdictMap { Map: var map } => sets.Contains(map),
+            Statement.DestinationNat { Map: var map } => sets.Contains(map),
             _ => true,
         });
 

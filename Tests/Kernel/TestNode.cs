@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
+using Overlay.CniShim.Protocol;
 
 namespace Overlay.Tests.Kernel;
 
@@ -121,9 +122,24 @@ internal sealed class TestNode : IDisposable
     /// <summary>Makes a pod's namespace and has the plugin wire it.</summary>
     public TestPod AddPod(string name, string[]? addresses = null)
     {
+        var pod = MakePod(name);
+        pod.Add(addresses ?? []);
+        return pod;
+    }
+
+    /// <summary>As the other, with ports of the node that are to lead to the pod.</summary>
+    public TestPod AddPod(string name, PortMapping[] hostPorts)
+    {
+        var pod = MakePod(name);
+        pod.Add([], hostPorts);
+        return pod;
+    }
+
+    /// <summary>Makes a pod's namespace; the plugin is for the caller to run.</summary>
+    public TestPod MakePod(string name)
+    {
         var pod = new TestPod(this, name);
         _pods.Add(pod);
-        pod.Add(addresses ?? []);
         return pod;
     }
 
@@ -156,7 +172,7 @@ internal sealed class TestNode : IDisposable
     }
 
     /// <summary>The network configuration as libcni makes it from the conflist, with what is asked for this pod.</summary>
-    public string Configuration(IReadOnlyList<string> addresses)
+    public string Configuration(IReadOnlyList<string> addresses, params IReadOnlyList<PortMapping> hostPorts)
     {
         using var conflist = JsonDocument.Parse(File.ReadAllText(Conflist));
         var plugin = conflist.RootElement.GetProperty("plugins")[0];
@@ -165,6 +181,8 @@ internal sealed class TestNode : IDisposable
         configuration["cniVersion"] = "1.1.0";
         if (addresses.Count > 0)
             configuration["runtimeConfig"] = new Dictionary<string, object> { ["ips"] = addresses };
+        if (hostPorts.Count > 0 && plugin.GetProperty("capabilities").GetProperty("portMappings").GetBoolean())
+            configuration["runtimeConfig"] = new Dictionary<string, object> { ["portMappings"] = hostPorts };
         return JsonSerializer.Serialize(configuration);
     }
 

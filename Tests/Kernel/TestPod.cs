@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
+using Overlay.CniShim.Protocol;
 
 namespace Overlay.Tests.Kernel;
 
@@ -38,11 +39,11 @@ internal sealed class TestPod : IDisposable
     /// <summary>The host's end of the pair.</summary>
     public string HostInterface => Result.GetProperty("interfaces")[0].GetProperty("name").GetString()!;
 
-    public CommandOutput TryAdd(string[] addresses) => Node.Plugin("ADD", ContainerId, Net.Path, Name, Node.Configuration(addresses));
+    public CommandOutput TryAdd(string[] addresses, params IReadOnlyList<PortMapping> hostPorts) => Node.Plugin("ADD", ContainerId, Net.Path, Name, Node.Configuration(addresses, hostPorts));
 
-    public void Add(string[] addresses)
+    public void Add(string[] addresses, params IReadOnlyList<PortMapping> hostPorts)
     {
-        var answer = TryAdd(addresses);
+        var answer = TryAdd(addresses, hostPorts);
         Assert.That(answer.ExitCode, Is.Zero, $"ADD {Name}: {answer.Output}{answer.Error}\n{Node.Log}");
         Result = JsonDocument.Parse(answer.Output).RootElement;
     }

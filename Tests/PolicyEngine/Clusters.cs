@@ -67,9 +67,17 @@ public static class Clusters
 
     private static readonly Gen<NamedPort> Port = Gen.Select(Gen.OneOf("http", "dns"), Protocol, Gen.OneOf<ushort>(53, 80, 8080), (name, protocol, port) => new NamedPort(name, protocol, port));
 
+    // Few ports, so that pods contend for them; most pods have none.
+    private static readonly Gen<HostPort> SomeHostPort = Gen.Select(
+        Protocol, Gen.OneOf<ushort>(53, 8080), Gen.OneOf(Addresses), Gen.OneOf(Addresses), Gen.OneOf<ushort>(53, 80),
+        (protocol, port, node, pod, podPort) => new HostPort(protocol, port, node.Family == pod.Family ? node : null, pod, podPort));
+
+    private static readonly Gen<HostPort[]> SomeHostPorts = Gen.Frequency((4, Gen.Const(Array.Empty<HostPort>())), (1, SomeHostPort.Array[1, 3]));
+
     private static Gen<(Pod Pod, bool Local)> PodNamed(NamespacedName name) => Gen.Select(
-        SomeLabels, Gen.OneOf(Addresses).Array[0, 2], Port.Array[0, 2], Gen.Int[0, 9], Gen.Bool,
-        (labels, addresses, ports, dice, local) => (new Pod(name, labels, new(addresses), new(ports), dice == 0, local ? "here" : "there") { IsRejected = dice == 1 }, local));
+        SomeLabels, Gen.OneOf(Addresses).Array[0, 2], Port.Array[0, 2], Gen.Int[0, 9], Gen.Bool, SomeHostPorts,
+        (labels, addresses, ports, dice, local, hostPorts) => (
+            new Pod(name, labels, new(addresses), new(ports), dice == 0, local ? "here" : "there") { IsRejected = dice == 1, HostPorts = new(hostPorts) }, local));
 
     private static Gen<Policy> PolicyNamed(NamespacedName name) => name.Namespace.Length == 0
         ? Gen.Select(Gen.OneOf(Tier.Admin, Tier.Baseline), Gen.Int[0, 2], SomeSelector, SomeSelector, ClusterRules, ClusterRules, (tier, priority, namespaces, pods, ingress, egress) =>

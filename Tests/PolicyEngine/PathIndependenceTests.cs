@@ -145,7 +145,7 @@ public sealed class ReplayedRuleset
         foreach (var (set, element) in delta.Elements)
         {
             if (_elements[set].TryGetValue(element.Key, out var old))
-                Assert.That(old.Verdict, Is.Not.EqualTo(element.Verdict), $"{set} already has {element}");
+                Assert.That(old, Is.Not.EqualTo(element), $"{set} already has {element}");
             _elements[set][element.Key] = element;
         }
 

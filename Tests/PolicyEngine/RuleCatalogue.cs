@@ -49,7 +49,7 @@ internal static class RuleCatalogue
     public static IEnumerable<string> Names => All.Keys;
 
     /// <summary>The rulesets by name.</summary>
-    public static IReadOnlyDictionary<string, Ruleset> All { get; } = Policies().Concat(Bases()).ToDictionary(item => item.Name, item => RulesetProjection.FromScratch(item.State));
+    public static IReadOnlyDictionary<string, Ruleset> All { get; } = Policies().Concat(Bases()).Append(HostPorts()).ToDictionary(item => item.Name, item => RulesetProjection.FromScratch(item.State));
 
     private static IEnumerable<(string Name, ClusterState State)> Policies() =>
     [
@@ -72,6 +72,18 @@ internal static class RuleCatalogue
             "tiers" => [.. from tier in (Tier[])[Tier.Admin, Tier.Baseline] from direction in Enum.GetValues<Direction>() select Make(tier, direction, [new PolicyRule([new Peer.Any()], [new PortMatch.Any()], RuleAction.Pass)], $"{tier}-{direction}")],
             _ => Array.Empty<Policy>(),
         }));
+
+    // Of each kind of protocol one, in both families, at every address and at one.
+    private static (string Name, ClusterState State) HostPorts()
+    {
+        var state = State(new(), []);
+        var ports =
+            from protocol in Enum.GetValues<IpProtocol>()
+            from addresses in ((string Pod, string Node)[])[("10.42.1.5", "192.0.2.1"), ("fd00:42:1::5", "2001:db8::1")]
+            from node in (InetAddress?[])[null, InetAddress.Parse(addresses.Node)]
+            select new HostPort(protocol, 8080, node, InetAddress.Parse(addresses.Pod), 80);
+        return ("host-ports", state with { Pods = [.. state.Pods.Select(pod => pod.Name.Name == "web" ? pod with { HostPorts = ports.ToEquatableArray() } : pod)] });
+    }
 
     private static IEnumerable<Policy> Rules(Tier tier, RuleAction action) =>
         from peers in Peers

@@ -17,7 +17,7 @@ internal static class RuleShape
 
     private static string Of(Rule rule) => $"rule {string.Join(' ', rule.Matches.Select(Of))} => {string.Join(' ', rule.Statements.Select(Of))}{(rule.Comment is null ? "" : " comment")}";
 
-    private static string Of(Set set) => $"set {string.Join(" . ", set.Key)}{(set.IsInterval ? " interval" : "")}{(set.IsVerdictMap ? " map" : "")}";
+    private static string Of(Set set) => $"set {string.Join(" . ", set.Key)}{(set.IsInterval ? " interval" : "")}{(set.IsVerdictMap ? " map" : "")}{(set.EndpointFamily is { } family ? $" map to {family}" : "")}";
 
     private static string Of(Match match) => match switch
     {
@@ -35,6 +35,7 @@ internal static class RuleShape
         Match.Mark => "mark",
         Match.ConnectionMark => "ct-mark",
         Match.SourceNotRoutedBack => "fib",
+        Match.DestinationIsLocal => "fib-local",
         _ => throw new NotSupportedException($"{match.GetType().Name} has no shape here yet: add it."),
     };
 
@@ -44,6 +45,7 @@ internal static class RuleShape
         Statement.AddressVerdictMap s => $"vmap({s.Side}-{s.Family})",
         Statement.Counter => "counter",
         Statement.Masquerade => "masquerade",
+        Statement.DestinationNat s => $"dnat({(s.ByAddress ? "address-" : "")}{s.Family})",
         _ => throw new NotSupportedException($"{statement.GetType().Name} has no shape here yet: add it."),
     };
 

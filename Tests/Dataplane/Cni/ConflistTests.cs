@@ -30,6 +30,9 @@ public class ConflistTests
             {
               "type": "overlay-cni",
               "socket": "/run/overlay/agent.sock",
+              "capabilities": {
+                "portMappings": true
+              },
               "ipam": {
                 "dataDir": "/var/lib/cni/networks",
                 "ranges": [

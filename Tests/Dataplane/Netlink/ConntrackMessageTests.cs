@@ -47,6 +47,18 @@ public class ConntrackMessageTests
         Assert.That(BitConverter.ToInt32(writer.Written), Is.EqualTo(golden.Length + mask.Length));
     }
 
+    // conntrack names the connection by both of its directions and by what else it knows of it; one direction is enough.
+    [TestCase("delete-udp-v4", "update-udp-v4")]
+    [TestCase("delete-udp-v6", "update-udp-v6")]
+    public void A_connection_is_deleted_with_the_first_bytes_of_conntrack(string name, string tuple)
+    {
+        using var writer = new NetlinkWriter();
+        var message = new ConntrackMessage(Updated[tuple], default, Answered, 0).WriteDelete(writer, 0);
+        writer.AddFlags(message, (ushort)NlmF.NLM_F_ACK);
+        var golden = Golden.Read($"conntrack/{name}").Bytes;
+        Assert.That(Convert.ToHexString(writer.Written[4..]), Is.EqualTo(Convert.ToHexString(golden.AsSpan(4, writer.Written.Length - 4))));
+    }
+
     [Test]
     public void Connections_are_read() => Assert.That(Read("reply-v4").Concat(Read("reply-v6")), Is.EqualTo(new ConntrackMessage[]
     {

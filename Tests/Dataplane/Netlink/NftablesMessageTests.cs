@@ -37,6 +37,9 @@ public class NftablesMessageTests
         ["rule-add-mark"] = ("forward", new([new Mark(0xff, 0x10)], [new Final(new(VerdictKind.Continue))])),
         ["rule-add-connection-mark"] = ("egress", new([new ConnectionMark(0x20000000, 0x20000000)], [new Counter(), new Final(Verdict.Drop)])),
         ["rule-add-spoofed"] = ("prerouting", new([new InputInterface("ovl*"), new SourceNotRoutedBack()], [new Counter(), new Final(Verdict.Drop)])),
+        ["rule-add-local"] = ("prerouting-nat", new([new DestinationIsLocal()], [new Final(Verdict.Goto(Target))])),
+        ["rule-add-nat"] = ("prerouting-nat", new([], [new DestinationNat(Family.IPv4, false, "nat-v4")])),
+        ["rule-add-nat-address"] = ("prerouting-nat", new([], [new DestinationNat(Family.IPv6, true, "nat-address-v6")])),
         ["rule-add-masquerade"] = ("postrouting", new([new AddressInSet(Side.Saddr, Family.IPv4, "hash-v4")], [new Masquerade()])),
     };
 
@@ -51,6 +54,8 @@ public class NftablesMessageTests
         ["pair-v6"] = Element.Of(Key("fd00:42::1").And(InetAddress.Parse("fd00:42::1"))),
         ["whole-v6"] = Range("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
         ["map-v4"] = V4("10.42.0.3", Verdict.Goto(Target)),
+        ["nat-v4"] = Nat(ElementKey.Of(IpProtocol.Tcp).And(8080), "10.42.0.1", 80),
+        ["nat-address-v6"] = Nat(Key("fd07::1").And(IpProtocol.Udp).And(53), "fd00:42::1", 5353),
         ["interval-map-v4"] = Range("10.0.0.0", "10.255.255.255") with { Verdict = Verdict.Accept },
         ["interval-map-v6"] = new(Key("fd00::").And(80), Key("fd00::ffff").And(80), Verdict.Goto(Target)),
     };
@@ -103,7 +108,7 @@ public class NftablesMessageTests
     public void Elements_that_the_kernel_answers_are_read()
     {
         Assert.That(Interval.Ranges(4, Read<KernelElement>("nftables/reply-elements-interval-v4", SetElementMessage.Read)), Is.EqualTo(new[] { AddedElements["interval-v4"] }));
-        foreach (var name in new[] { "endpoint-ranges-v4", "map-v4" })
+        foreach (var name in new[] { "endpoint-ranges-v4", "map-v4", "nat-v4", "nat-address-v6" })
             Assert.That(Read<KernelElement>($"nftables/reply-elements-{name}", SetElementMessage.Read).Select(element => element.ToElement()), Is.EqualTo(new[] { AddedElements[name] }));
     }
 

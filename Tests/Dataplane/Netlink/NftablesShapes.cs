@@ -53,6 +53,7 @@ public static class NftablesShapes
         new ConnectionMark(0x20000000, 0x20000000),
         new ConnectionMark(0xff, 0x10),
         new SourceNotRoutedBack(),
+        new DestinationIsLocal(),
     ];
 
     public static readonly Statement[] Statements =
@@ -66,6 +67,10 @@ public static class NftablesShapes
         new AddressVerdictMap(Side.Saddr, Family.IPv4, "map-v4"),
         new AddressVerdictMap(Side.Daddr, Family.IPv6, "map-v6"),
         new Counter(),
+        new DestinationNat(Family.IPv4, false, "nat-v4"),
+        new DestinationNat(Family.IPv6, false, "nat-v6"),
+        new DestinationNat(Family.IPv4, true, "nat-address-v4"),
+        new DestinationNat(Family.IPv6, true, "nat-address-v6"),
     ];
 
     public static readonly Set[] Sets =
@@ -91,6 +96,10 @@ public static class NftablesShapes
         new("interval-map-v4", [DataType.Ipv4Addr], IsInterval: true, IsVerdictMap: true),
         new("interval-map-v6", [DataType.Ipv6Addr, DataType.InetService], IsInterval: true, IsVerdictMap: true),
         new("endpoint-map-v4", [DataType.Ipv4Addr, DataType.InetService], IsVerdictMap: true),
+        new("nat-v4", [DataType.InetProto, DataType.InetService]) { EndpointFamily = Family.IPv4 },
+        new("nat-v6", [DataType.InetProto, DataType.InetService]) { EndpointFamily = Family.IPv6 },
+        new("nat-address-v4", [DataType.Ipv4Addr, DataType.InetProto, DataType.InetService]) { EndpointFamily = Family.IPv4 },
+        new("nat-address-v6", [DataType.Ipv6Addr, DataType.InetProto, DataType.InetService]) { EndpointFamily = Family.IPv6 },
         new("empty", [DataType.Ipv4Addr]),
     ];
 
@@ -132,6 +141,10 @@ public static class NftablesShapes
         ["map-v6"] = [V6("fd00:42::1", Verdict.Jump("policy-0123abcd-shop/web-in")), V6("fd00:42::2", Verdict.Return), V6("fd00:42::3", new(VerdictKind.Continue))],
         ["interval-map-v4"] = [Range("10.0.0.0", "10.255.255.255") with { Verdict = Verdict.Accept }, Range("11.0.0.0", "255.255.255.255") with { Verdict = Verdict.Drop }],
         ["interval-map-v6"] = [new(Key("fd00::").And(80), Key("fd00::ffff").And(80), Verdict.Goto("policy-0123abcd-shop/web-in"))],
+        ["nat-v4"] = [Nat(ElementKey.Of(IpProtocol.Tcp).And(8080), "10.42.0.1", 80), Nat(ElementKey.Of(IpProtocol.Sctp).And(65535), "0.0.0.0", 1)],
+        ["nat-v6"] = [Nat(ElementKey.Of(IpProtocol.Udp).And(53), "fd00:42::1", 65535)],
+        ["nat-address-v4"] = [Nat(Key("192.0.2.1").And(IpProtocol.Tcp).And(8080), "10.42.0.1", 80)],
+        ["nat-address-v6"] = [Nat(Key("fd07::1").And(IpProtocol.Udp).And(53), "fd00:42::1", 5353)],
         ["endpoint-map-v4"] = [Element.Of(Key("10.42.0.1").And(80), Verdict.Accept)],
     };
 
@@ -145,6 +158,10 @@ public static class NftablesShapes
         new("output", new(ChainType.Filter, Hook.Output, 7), []),
         new("postrouting", new(ChainType.Nat, Hook.Postrouting, 100),
             [new([new AddressInSet(Side.Saddr, Family.IPv4, "interval-v4"), new AddressInSet(Side.Daddr, Family.IPv4, "interval-v4", true)], [new Masquerade()])]),
+        new("prerouting-nat", new(ChainType.Nat, Hook.Prerouting, -100), [new([new DestinationIsLocal()], [new Final(Verdict.Goto("translation"))])]),
+        new("output-nat", new(ChainType.Nat, Hook.Output, -100), [new([new DestinationIsLocal()], [new Final(Verdict.Goto("translation"))])]),
+        new("before-postrouting", new(ChainType.Nat, Hook.Postrouting, 99), []),
+        new("translation", null, Statements.OfType<DestinationNat>().Select(nat => new Rule([], [nat])).ToEquatableArray()),
         new("empty-chain", null, []),
     ];
 
@@ -155,6 +172,8 @@ public static class NftablesShapes
     public static Element V4(string address, Verdict? verdict = null) => Element.Of(Key(address), verdict);
 
     public static Element V6(string address, Verdict? verdict = null) => Element.Of(Key(address), verdict);
+
+    public static Element Nat(ElementKey key, string address, ushort port) => Element.Of(key) with { Endpoint = new(InetAddress.Parse(address), port) };
 
     public static Element Range(string first, string last) => new(Key(first), Key(last), null);
 }

@@ -64,6 +64,32 @@ public class PacketTracerTests
         Assert.That(Walk(Forwarded, [map], [new("map", Element.Of(ElementKey.Of(Forwarded.Source), Verdict.Accept))], Base(rule, Always(Drop))).Accepted, Is.True);
     }
 
+    [Test]
+    public void A_translation_ends_its_chain_and_judges_nothing()
+    {
+        var map = new Set("map", [DataType.InetProto, DataType.InetService]) { EndpointFamily = Family.IPv4 };
+        var entry = Element.Of(ElementKey.Of(IpProtocol.Tcp).And(80)) with { Endpoint = new(InetAddress.Parse("10.42.0.5"), 8080) };
+        var translation = Always(new Statement.DestinationNat(Family.IPv4, false, "map"));
+        var nat = new Chain("nat", new(ChainType.Nat, Hook.Prerouting, -100), [translation, Always(Drop)]);
+        Assert.Multiple(() =>
+        {
+            Assert.That(Walk(Forwarded, [map], [new("map", entry)], nat).Accepted, Is.True);
+            Assert.That(Walk(Forwarded, [map], [], nat).Accepted, Is.False, "without an entry the next rule");
+            Assert.That(Walk(Forwarded with { State = CtState.Established }, [map], [], nat).Accepted, Is.True, "only the first packet of a connection");
+            Assert.That(() => Walk(Forwarded, [map], [new("map", entry)], Base(translation)), Throws.InvalidOperationException, "outside a nat chain");
+            Assert.That(() => Walk(Forwarded, [map with { EndpointFamily = Family.IPv6 }], [], nat), Throws.InvalidOperationException, "endpoints of another family");
+            Assert.That(() => Walk(Forwarded, [map], [new("map", Element.Of(entry.Key))], nat), Throws.InvalidOperationException, "an element without an endpoint");
+        });
+    }
+
+    [Test]
+    public void A_packet_that_leaves_by_no_device_is_for_an_address_of_this_node()
+    {
+        var chain = new Chain("prerouting", new(ChainType.Filter, Hook.Prerouting, 0), [new([new Match.DestinationIsLocal()], [Drop])]);
+        Assert.That(Walk(Forwarded, chain).Accepted, Is.True);
+        Assert.That(Walk(Forwarded with { OutputInterface = null }, chain).Accepted, Is.False);
+    }
+
     // A range of two parts is a rectangle: (tcp, 20) is between (tcp, 10) and (udp, 15) as one number, and yet outside.
     [Test]
     public void Ranges_of_concatenations_are_compared_part_by_part()

@@ -40,7 +40,7 @@ public sealed record Nat(NftNatTypes Type, NfFamily Family, NftRegisters Address
     internal static Nat? Read(NetlinkAttribute data)
     {
         var read = new Nat(default, default, default, default);
-        NftRegisters lastAddress = default, lastPort = default;
+        NftRegisters? lastAddress = null, lastPort = null;
         var flags = NfNatRange.None;
         foreach (var attribute in data.Nested)
             switch (attribute.Type)
@@ -67,7 +67,7 @@ public sealed record Nat(NftNatTypes Type, NfFamily Family, NftRegisters Address
                     flags = (NfNatRange)attribute.UInt32BigEndian;
                     break;
             }
-        return lastAddress == read.Address && lastPort == read.Port && flags == Implied ? read : null;
+        return (lastAddress ?? read.Address) == read.Address && (lastPort ?? read.Port) == read.Port && (flags & ~Implied) == 0 ? read : null;
     }
 
     private protected override void WriteData(NetlinkWriter writer)
