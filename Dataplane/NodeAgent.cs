@@ -10,6 +10,7 @@ using Overlay.Dataplane.Netlink;
 using Overlay.Dataplane.Operator;
 using Overlay.Dataplane.Store;
 using Serilog;
+using Attachment = Overlay.Dataplane.Desired.Attachment;
 
 namespace Overlay.Dataplane;
 
@@ -88,7 +89,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         var wiring = new PodWiring(kernel);
         var verbs = new CniVerbs(dataplane, wiring, folder, source.Statuses, log);
         Log.Started(log, Cli.Version.Text, configuration.NodeName, source.Name);
-        Recall(folder, dataplane, kernel);
+        var gone = Recall(folder, dataplane, kernel);
         source.Statuses?.PublishAll(dataplane.Store.Attachments);
 
         var due = DateTime.UtcNow;
@@ -101,7 +102,11 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             if (dataplane.Store.IsSynced && (changed || first || DateTime.UtcNow >= due))
                 due = DateTime.UtcNow + Reconcile(dataplane, first || DateTime.UtcNow >= due);
             if (first)
+            {
+                gone.ForEach(attachment => verbs.Disconnect(attachment, isWired: false));
                 ReplayDeletes(verbs, configuration.Socket);
+            }
+
             _serving |= first;
             if (_serving)
                 TakeCalls(verbs, dataplane.Store, source, stop);
@@ -196,10 +201,11 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             await ended;
     }
 
-    // What an earlier life of this agent wired: as long as the interface is there, the pod is.
-    private void Recall(AttachmentFolder folder, NodeDataplane dataplane, NodeKernel kernel)
+    // What an earlier life of this agent wired: as long as the interface is there, the pod is. Returns what is gone.
+    private List<Attachment> Recall(AttachmentFolder folder, NodeDataplane dataplane, NodeKernel kernel)
     {
         kernel.Links.Resync();
+        var gone = new List<Attachment>();
         var found = folder.ReadAll(out var unreadable);
         foreach (var reason in unreadable)
             Log.AttachmentUnreadable(log, reason);
@@ -213,7 +219,10 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
 
             Log.AttachmentStale(log, attachment.Pod.ToString(), attachment.HostInterface);
             folder.Delete(attachment.Key);
+            gone.Add(attachment);
         }
+
+        return gone;
     }
 
     private void ReplayDeletes(CniVerbs verbs, string socket)

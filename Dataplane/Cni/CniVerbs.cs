@@ -53,6 +53,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
             attachments.Write(attachment);
             undo.Push(() => attachments.Delete(attachment.Key));
             undo.Push(() => Publish(attachment.Pod));
+            undo.Push(() => Disconnect(attachment, isWired: false));
             dataplane.Attach(attachment, fetched);
             undo.Push(() => Forget(attachment.Key));
             dataplane.CommitPolicy();
@@ -176,8 +177,8 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
 
     private void Publish(NamespacedName pod) => statuses?.Publish(pod, dataplane.Store.AttachmentsOf(pod));
 
-    // What cannot be deleted ends by itself once its sender is silent for a while: no reason to refuse a pod.
-    private void Disconnect(Attachment attachment, bool isWired)
+    /// <summary>Ends UDP connections to host ports of a pod that lead elsewhere; or, when it is gone, those that lead to it. What cannot be ended is logged: it ends by itself when its sender pauses.</summary>
+    public void Disconnect(Attachment attachment, bool isWired)
     {
         try
         {

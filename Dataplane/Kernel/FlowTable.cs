@@ -8,7 +8,7 @@ namespace Overlay.Dataplane.Kernel;
 
 /// <summary>
 /// The connections that the kernel tracks in one network namespace, and our bit of their mark (<see cref="RulesetOptions.RevokedMark"/>). It has sockets of its own, so that
-/// a thread of its own can read 100,000 connections while others work. A connection is never deleted: its next packet would be taken for the first of a new one,
+/// a thread of its own can read 100,000 connections while others work. None is deleted here: its next packet would be taken for the first of a new one,
 /// perhaps in the other direction, and that one may be allowed.
 /// </summary>
 public sealed class FlowTable : IDisposable

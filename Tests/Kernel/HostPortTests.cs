@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using Overlay.CniShim.Protocol;
 using Overlay.Dataplane.Netlink;
+using Overlay.Dataplane.Netlink.Conntrack;
 
 namespace Overlay.Tests.Kernel;
 
@@ -187,6 +188,24 @@ public class HostPortTests
         }
     }
 
+    [TestCaseSource(nameof(Families))]
+    public void What_led_to_a_pod_that_went_while_no_agent_ran_is_ended_by_the_next(AddressFamily family)
+    {
+        const int port = 8055;
+        Enforce(null);
+        var pod = Node.AddPod("shop/brief", [new PortMapping { HostPort = port, ContainerPort = DatagramTargetPort, Protocol = "udp" }]);
+        using var server = NamedDatagramServer.Start(pod.Name, pod.Net.Netns, DatagramTargetPort);
+        using var sender = SteadySender.Open(Outsider, NodeAddress(family), port);
+        Assert.That(sender.Ask(Soon)?.Server, Is.EqualTo("shop/brief"));
+        Node.StopAgent(kill: true);
+        Node.Net.Run($"ip link delete {pod.HostInterface}");
+        Assert.That(Translations(port), Is.GreaterThan(0));
+        Node.StartAgent();
+        Assert.That(Translations(port), Is.Zero);
+        Assert.That(Node.Net.Run("nft list table inet overlay"), Does.Not.Contain($"udp . {port}"));
+        Assert.That(pod.Remove().ExitCode, Is.Zero);
+    }
+
     [Test]
     public void A_pod_with_a_host_port_cannot_reach_what_its_node_serves_on_loopback()
     {
@@ -195,7 +214,7 @@ public class HostPortTests
         var pod = Node.AddPod("shop/nosy", [new PortMapping { HostPort = 8083, ContainerPort = 1 }]);
         Assert.That(Node.Net.Run($"sysctl -n net.ipv4.conf.{pod.HostInterface}.route_localnet").Trim(), Is.EqualTo("1"), "else nothing is shown here");
         Assert.That(Node.Net.Run($"sysctl -n net.ipv4.conf.{_neighbour.HostInterface}.route_localnet").Trim(), Is.EqualTo("0"));
-        pod.Net.Run("ip link set lo down");
+        pod.Net.Run("ip address delete 127.0.0.1/8 dev lo");
         pod.Net.Run("ip route replace 127.0.0.1 via 169.254.1.1 dev eth0 onlink");
         Assert.That(pod.Connects(IPAddress.Loopback, port), Is.False);
         Assert.That(Node.Net.Run("nft list chain inet overlay hostport-input"), Does.Match("counter packets [1-9]"), "that is why");
@@ -241,6 +260,14 @@ public class HostPortTests
     {
         using var sender = SteadySender.Open(from, address, DatagramPort);
         return sender.Ask(patience);
+    }
+
+    // Connections that the node translates from one of its ports.
+    private int Translations(int port)
+    {
+        using var socket = Node.Net.Open(NetlinkProtocol.NETLINK_NETFILTER);
+        return ConntrackMessage.Dump<ConntrackMessage>(socket, static (message, all) => all.Add(ConntrackMessage.Parse(message)))
+            .Count(connection => connection.Original.DestinationPort == port && connection.Status.HasFlag(IpConntrackStatus.IPS_DST_NAT));
     }
 
     private void Serve(TestPod pod)

@@ -76,10 +76,7 @@ public sealed class Lowering
                 Test(m.Protocol);
                 break;
             case Match.Icmpv6Type m:
-                Require(NfFamily.NFPROTO_IPV6);
-                Require(IPPROTO_ICMPV6);
-                Add(new Payload(NftPayloadBases.NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1, NFT_REG_1));
-                CompareRange([m.First], [m.Last]);
+                Lower(m);
                 break;
             case Match.Mark m:
                 Add(Load(NftMetaKeys.NFT_META_MARK), Bitwise.And(NFT_REG_1, NftData.Of(m.Mask)), Compare(NftData.Of(m.Value)));
@@ -121,6 +118,14 @@ public sealed class Lowering
             default:
                 throw new UnreachableException($"{statement.GetType()} cannot be lowered.");
         }
+    }
+
+    private void Lower(Match.Icmpv6Type match)
+    {
+        Require(NfFamily.NFPROTO_IPV6);
+        Require(IPPROTO_ICMPV6);
+        Add(new Payload(NftPayloadBases.NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1, NFT_REG_1));
+        CompareRange([match.First], [match.Last]);
     }
 
     // A prefix of whole bytes is compared as so many bytes; another one is masked first; the prefix of everything is the family itself.
