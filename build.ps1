@@ -146,6 +146,13 @@ need_for_tests() {
     need '/usr/lib/*/libpcap.so.0.8' libpcap0.8
     need iptables-restore iptables
     need /usr/lib/cni/host-local containernetworking-plugins
+    need conntrack conntrack
+    # The guest: Debian's kernel under QEMU, with what this machine's may lack.
+    need qemu-system-x86_64 qemu-system-x86
+    need busybox busybox-static
+    need cpio cpio
+    need modprobe kmod
+    need ipvsadm ipvsadm
     # A real API server, where there is one, needs its storage.
     if command -v kube-apiserver > /dev/null; then need etcd etcd-server; fi
     install 'the test suite (the product itself needs none of it)'

@@ -8,6 +8,8 @@ namespace Overlay.PolicyEngine.Compile;
 /// chain <c>ingress</c> behind it, so that accept means the same in both: this half has nothing against it. Each costs one look-up, the dispatch of the pod's address.
 /// Two base chains, and not a chain that goes on to another: kernels before 6.19 check a ruleset at each commit by walking every path through it, and paths of one half would
 /// be multiplied by those of the other. What neither comes from nor goes to a pod's interface passes both at their first rule.
+/// IPVS (kube-proxy's mode ipvs) forwards nothing: it takes packets out of the input hook and sends them from the output hook, where <c>ipvs-egress</c> and <c>ipvs-ingress</c> judge them
+/// by the same maps.
 /// </summary>
 public static class BaseChains
 {
@@ -20,6 +22,12 @@ public static class BaseChains
 
     /// <summary>The base chain that judges what others send to local pods.</summary>
     public const string IngressChain = "ingress";
+
+    /// <summary>The base chain that judges what local pods send to others and IPVS sends on.</summary>
+    public const string IpvsEgressChain = "ipvs-egress";
+
+    /// <summary>The base chain that judges what others send to local pods and IPVS sends on.</summary>
+    public const string IpvsIngressChain = "ipvs-ingress";
 
     /// <summary>The base chain that judges what local pods send to their own node.</summary>
     public const string HostChain = "host";
@@ -42,7 +50,7 @@ public static class BaseChains
     /// <summary>The chains.</summary>
     public static EquatableArray<Chain> Chains(RulesetOptions options)
     {
-        Chain[] chains = [Prerouting, Host(options), Egress(options), Ingress(options), HairpinOut, HairpinIn];
+        Chain[] chains = [Prerouting, Host(options), Egress(options), Ingress(options), IpvsEgress(options), IpvsIngress(options), HairpinOut, HairpinIn];
         return new(options.Masquerade ? [.. chains, Postrouting] : chains);
     }
 
@@ -50,10 +58,10 @@ public static class BaseChains
     public static EquatableArray<Set> DispatchMaps { get; } =
         FamilyFacts.Both.SelectMany(family => Enum.GetValues<PacketPath>().Select(path => new Set(Dispatch(path, family), [family.AddressType()], IsVerdictMap: true))).ToEquatableArray();
 
-    /// <summary>The sets of prefixes that masquerading looks at, with their elements; none without masquerading.</summary>
-    public static IEnumerable<SetSource.Fixed> Networks(RulesetOptions options, PodNetwork network) => !options.Masquerade ? [] :
+    /// <summary>The sets of prefixes, with their elements; that of the whole pod network for masquerading only.</summary>
+    public static IEnumerable<SetSource.Fixed> Networks(RulesetOptions options, PodNetwork network) =>
         from family in FamilyFacts.Both
-        from named in ((string, EquatableArray<Cidr>)[])[(LocalPods(family), network.Local), (PodNetwork(family), network.All)]
+        from named in ((string, EquatableArray<Cidr>)[])[(LocalPods(family), network.Local), .. options.Masquerade ? [(PodNetwork(family), network.All)] : Array.Empty<(string, EquatableArray<Cidr>)>()]
         select new SetSource.Fixed(
             new(named.Item1, [family.AddressType()], IsInterval: true),
             AddressRange.Union(named.Item2.Where(prefix => prefix.Family == family).Select(AddressRange.Of))
@@ -71,20 +79,37 @@ public static class BaseChains
     private static Chain Egress(RulesetOptions options) => new(EgressChain, new(ChainType.Filter, Hook.Forward, -1),
     [
         new([new Match.InputInterface(Pods, Negated: true)], [Accept]),
-        .. Judgement(Side.Saddr, PacketPath.Egress, HairpinOut, options, FamilyFacts.Both.Select(family => new Rule(
-            [new Match.DestinationPort(IpProtocol.Udp, options.VxlanPort, options.VxlanPort), new Match.AddressInSet(Side.Daddr, family, Nodes(family))],
-            [new Statement.Counter(), Drop],
-            "VXLAN from a pod"))),
+        .. Judgement(Side.Saddr, PacketPath.Egress, HairpinOut, options, [], [new Match.InputInterface(Pods)]),
+        new([], [new Statement.Counter(), Drop]),
     ]);
 
     private static Chain Ingress(RulesetOptions options) => new(IngressChain, new(ChainType.Filter, Hook.Forward, 0),
     [
         new([new Match.OutputInterface(Pods, Negated: true)], [Accept]),
-        .. Judgement(Side.Daddr, PacketPath.Ingress, HairpinIn, options, []),
+        .. Judgement(Side.Daddr, PacketPath.Ingress, HairpinIn, options, [], [new Match.InputInterface(Pods)]),
+        new([], [new Statement.Counter(), Drop]),
     ]);
 
-    // What a pod sends to its own node: only tiers of ClusterNetworkPolicy have a say, so a pod without an entry is none that they select.
-    private static Chain Host(RulesetOptions options) => new(HostChain, new(ChainType.Filter, Hook.Input, 0),
+    // Here no packet has a device that it came in by: a source that is not the node's own tells those that IPVS sends on, and no pod can have sent with another's
+    // (prerouting). Its own, to pods and in tunnels, pass at the third rule at the latest.
+    private static Chain IpvsEgress(RulesetOptions options) => new(IpvsEgressChain, new(ChainType.Filter, Hook.Output, -1),
+    [
+        .. Judgement(Side.Saddr, PacketPath.Egress, HairpinOut, options, [NodesOwn], []),
+        .. FamilyFacts.Both.Select(family => new Rule([new Match.AddressInSet(Side.Saddr, family, LocalPods(family))], [new Statement.Counter(), Drop])),
+    ]);
+
+    private static Chain IpvsIngress(RulesetOptions options) => new(IpvsIngressChain, new(ChainType.Filter, Hook.Output, 0),
+    [
+        new([new Match.OutputInterface(Pods, Negated: true)], [Accept]),
+        .. Judgement(Side.Daddr, PacketPath.Ingress, HairpinIn, options, [NodesOwn], []),
+        new([], [new Statement.Counter(), Drop]),
+    ]);
+
+    private static Rule NodesOwn { get; } = new([new Match.AddressIsLocal(Side.Saddr)], [Accept]);
+
+    // What a pod sends to its own node: only tiers of ClusterNetworkPolicy have a say, so a pod without an entry is none that they select. Behind IPVS, which works at
+    // NF_IP_PRI_NAT_SRC - 1 here: an address of a Service is the node's own to the kernel, and what IPVS sends on from it is judged by whom it reaches.
+    private static Chain Host(RulesetOptions options) => new(HostChain, new(ChainType.Filter, Hook.Input, 100),
     [
         .. FamilyFacts.Both.Select(family => new Rule(
             [new Match.DestinationPort(IpProtocol.Udp, options.VxlanPort, options.VxlanPort), new Match.ConnectionState(CtState.Invalid | CtState.New | CtState.Untracked), new Match.AddressInSet(Side.Saddr, family, Nodes(family), Negated: true)],
@@ -108,15 +133,20 @@ public static class BaseChains
         [new([new Match.ConnectionMark(RulesetOptions.RevokedMark, RulesetOptions.RevokedMark)], [new Statement.Counter(), Drop], "revoked")];
 
     // An address without an entry is a pod that is not, or not yet, known: its packets go nowhere.
-    private static IEnumerable<Rule> Judgement(Side side, PacketPath path, Chain hairpin, RulesetOptions options, IEnumerable<Rule> before) =>
+    private static IEnumerable<Rule> Judgement(Side side, PacketPath path, Chain hairpin, RulesetOptions options, IEnumerable<Rule> before, IEnumerable<Match> fromPod) =>
     [
         .. Cut(options),
         new([new Match.ConnectionState(CtState.Established | CtState.Related)], [Accept]),
         .. before,
-        .. FamilyFacts.Both.Select(family => new Rule([new Match.InputInterface(Pods), new Match.AddressPairInSet(family, Self(family))], [new Statement.Final(Verdict.Goto(hairpin.Name))], "to itself")),
+        .. path == PacketPath.Egress ? IntoTunnels(options) : [],
+        .. FamilyFacts.Both.Select(family => new Rule([.. fromPod, new Match.AddressPairInSet(family, Self(family))], [new Statement.Final(Verdict.Goto(hairpin.Name))], "to itself")),
         .. Lookup(side, path),
-        new([], [new Statement.Counter(), Drop]),
     ];
+
+    private static IEnumerable<Rule> IntoTunnels(RulesetOptions options) => FamilyFacts.Both.Select(family => new Rule(
+        [new Match.DestinationPort(IpProtocol.Udp, options.VxlanPort, options.VxlanPort), new Match.AddressInSet(Side.Daddr, family, Nodes(family))],
+        [new Statement.Counter(), Drop],
+        "VXLAN from a pod"));
 
     private static IEnumerable<Rule> Lookup(Side side, PacketPath path) =>
         FamilyFacts.Both.Select(family => new Rule([], [new Statement.AddressVerdictMap(side, family, Dispatch(path, family))]));

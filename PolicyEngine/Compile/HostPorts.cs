@@ -39,7 +39,7 @@ public static class HostPorts
         return elements.ToDictionary(map => map.Key, map => map.Value.Values.ToEquatableArray());
     }
 
-    private static Rule Local => new([new Match.DestinationIsLocal()], [new Statement.Final(Verdict.Goto(Translation.Name))]);
+    private static Rule Local => new([new Match.AddressIsLocal(Side.Daddr)], [new Statement.Final(Verdict.Goto(Translation.Name))]);
 
     private static Chain Prerouting => new("hostport-prerouting", new(ChainType.Nat, Hook.Prerouting, -100), [Local]);
 

@@ -20,6 +20,7 @@ public sealed record Packet(InetAddress Source, InetAddress Destination, byte Pr
 
     private static readonly Hook[] Forwarded = [Hook.Prerouting, Hook.Forward, Hook.Postrouting];
     private static readonly Hook[] Received = [Hook.Prerouting, Hook.Input];
+    private static readonly Hook[] SentOn = [Hook.Prerouting, Hook.Output, Hook.Postrouting];
     private static readonly Hook[] Sent = [Hook.Output, Hook.Postrouting];
 
     /// <summary>Type of an ICMP or ICMPv6 packet.</summary>
@@ -37,6 +38,12 @@ public sealed record Packet(InetAddress Source, InetAddress Destination, byte Pr
     /// <summary>The mark of its connection (<c>ct mark</c>).</summary>
     public uint ConnectionMark { get; init; }
 
+    /// <summary>
+    /// Whether IPVS sends it on: it takes the packet out of the input hook before the chains that are behind <c>NF_IP_PRI_NAT_SRC - 1</c> there, gives it <see cref="Destination"/>
+    /// in place of a Service's address, and puts it into the output hook, without the device it came in by.
+    /// </summary>
+    public bool ByIpvs { get; init; }
+
     /// <summary>Family of both addresses.</summary>
     public Family Family => Source.Family;
 
@@ -46,7 +53,7 @@ public sealed record Packet(InetAddress Source, InetAddress Destination, byte Pr
     /// <summary>The hooks it passes, in order.</summary>
     public IReadOnlyList<Hook> Hooks => (InputInterface, OutputInterface) switch
     {
-        (not null, not null) => Forwarded,
+        (not null, not null) => ByIpvs ? SentOn : Forwarded,
         (not null, null) => Received,
         (null, not null) => Sent,
         _ => throw new InvalidOperationException("A packet comes in or goes out, or both."),
@@ -54,5 +61,5 @@ public sealed record Packet(InetAddress Source, InetAddress Destination, byte Pr
 
     /// <summary>In one line, for people.</summary>
     public override string ToString() =>
-        $"{Source} -> {Destination} protocol {Protocol} port {DestinationPort} in {InputInterface ?? "-"} out {OutputInterface ?? "-"} ct {State}{(SourceRoutedBack ? "" : " spoofed")}";
+        $"{Source} -> {Destination} protocol {Protocol} port {DestinationPort} in {InputInterface ?? "-"} out {OutputInterface ?? "-"} ct {State}{(ByIpvs ? " by IPVS" : "")}{(SourceRoutedBack ? "" : " spoofed")}";
 }

@@ -30,7 +30,8 @@ public readonly record struct PacketClass(Direction End, bool IsBetweenPods, Pac
 /// without the other's base chain. Classes are cut only by the policies that select pods of the class and by the chains that these reach, not by all policies. Local pods without a difference are one class.
 /// </para>
 /// <para>
-/// Not in here, because no policy is about it: packets with no pod of this node at either end, sources that anti-spoofing drops, connections with the revoked mark, and what a pod with two addresses of one family sends to itself from one
+/// Not in here, because no policy is about it: packets with no pod of this node at either end, sources that anti-spoofing drops, and such as IPVS would send on that have an address of this node's podCIDRs and
+/// are no pod's, connections with the revoked mark, and what a pod with two addresses of one family sends to itself from one
 /// to the other (it does not leave the pod).
 /// </para>
 /// </summary>
@@ -65,7 +66,9 @@ public sealed class PacketClasses(ClusterState state, string node, PolicyJudge j
 
     /// <summary>The part of a ruleset that judges one class.</summary>
     public static IRulesetView Part(IRulesetView ruleset, Direction end, bool isBetweenPods) =>
-        isBetweenPods ? new RulesetHalf(ruleset, end == Direction.Ingress ? BaseChains.EgressChain : BaseChains.IngressChain) : ruleset;
+        !isBetweenPods ? ruleset :
+        end == Direction.Ingress ? new RulesetHalf(ruleset, BaseChains.EgressChain, BaseChains.IpvsEgressChain) :
+        new RulesetHalf(ruleset, BaseChains.IngressChain, BaseChains.IpvsIngressChain);
 
     private IEnumerable<PacketClass> Of(Direction end, Family family)
     {
@@ -164,6 +167,7 @@ public sealed class PacketClasses(ClusterState state, string node, PolicyJudge j
         ports.Cut(reach, space, source, destination);
         ports.Cut((byte)IpProtocol.Udp, state.Options.VxlanPort, state.Options.VxlanPort);
         var types = Icmpv6Types(reach);
+        var isForged = end == Direction.Ingress && !IsLocal(other) && state.Network.Local.Any(prefix => prefix.Contains(other));
         foreach (var device in DevicesOf(other, reach))
         {
             var (input, output) = end == Direction.Egress ? (DeviceOf(pod), device) : (device, DeviceOf(pod));
@@ -172,7 +176,12 @@ public sealed class PacketClasses(ClusterState state, string node, PolicyJudge j
                 foreach (var type in protocol == Packet.Icmpv6 ? types : protocol == Packet.Icmp ? [EchoRequest] : NoType)
                 {
                     foreach (var ct in States)
-                        yield return new(source, destination, protocol, port, input, output) { IcmpType = type, State = ct };
+                    {
+                        var packet = new Packet(source, destination, protocol, port, input, output) { IcmpType = type, State = ct };
+                        yield return packet;
+                        if (device is not null && !isForged)
+                            yield return packet with { ByIpvs = true };
+                    }
                 }
             }
         }

@@ -174,7 +174,7 @@ public sealed class PacketTracer(IRulesetView ruleset)
         private bool Matches(Match match) => match switch
         {
             Match.ConnectionState state => (state.States & packet.State) != 0,
-            Match.InputInterface name => IsInterface(name.Name, packet.InputInterface) != name.Negated,
+            Match.InputInterface name => IsInterface(name.Name, InputInterface) != name.Negated,
             Match.OutputInterface name => IsInterface(name.Name, OutputInterface) != name.Negated,
             Match.AddressInSet set => packet.Family == set.Family
                 && Holds(set.Set, ElementKey.Of(packet.Address(set.Side)), set.Family.AddressType()) != set.Negated,
@@ -195,9 +195,12 @@ public sealed class PacketTracer(IRulesetView ruleset)
             Match.SourceNotRoutedBack => _base!.Base!.Value.Hook == Hook.Prerouting
                 ? !packet.SourceRoutedBack
                 : throw new InvalidOperationException($"fib saddr . iif reached from {_base.Name}: the kernel refuses it there."),
-            Match.DestinationIsLocal => packet.OutputInterface is null,
+            Match.AddressIsLocal local => (local.Side == Side.Saddr ? packet.InputInterface : packet.OutputInterface) is null,
             _ => throw new NotSupportedException($"The tracer does not know the match {match}."),
         };
+
+        // What IPVS sends has no input device any more.
+        private string? InputInterface => _base!.Base!.Value.Hook == Hook.Output ? null : packet.InputInterface;
 
         private Chain FindChain(string name) => ruleset.FindChain(name) ?? throw new InvalidOperationException($"There is no chain {name}.");
 

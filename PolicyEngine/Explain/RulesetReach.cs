@@ -3,11 +3,11 @@ using Overlay.PolicyEngine.Nftables;
 
 namespace Overlay.PolicyEngine.Explain;
 
-/// <summary>A ruleset without one of its base chains: the half that judges at one end of a flow.</summary>
-internal sealed class RulesetHalf(IRulesetView ruleset, string without) : IRulesetView
+/// <summary>A ruleset without some of its base chains: the half that judges at one end of a flow.</summary>
+internal sealed class RulesetHalf(IRulesetView ruleset, params string[] without) : IRulesetView
 {
     private readonly Dictionary<Hook, IReadOnlyList<Chain>> _baseChains = Enum.GetValues<Hook>()
-        .ToDictionary(hook => hook, IReadOnlyList<Chain> (hook) => [.. ruleset.BaseChains(hook).Where(chain => chain.Name != without)]);
+        .ToDictionary(hook => hook, IReadOnlyList<Chain> (hook) => [.. ruleset.BaseChains(hook).Where(chain => !without.Contains(chain.Name))]);
 
     public IReadOnlyList<Chain> BaseChains(Hook hook) => _baseChains[hook];
 

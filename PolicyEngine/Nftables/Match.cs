@@ -81,8 +81,9 @@ public abstract record Match
     /// <summary><c>fib saddr . iif oif 0</c>: the route back to the source does not leave by the interface the packet came in by (a spoofed source). Prerouting only.</summary>
     public sealed record SourceNotRoutedBack : Match;
 
-    /// <summary><c>fib daddr type local</c>: the destination is an address of this node, on whichever device.</summary>
-    public sealed record DestinationIsLocal : Match;
+    /// <summary><c>fib saddr type local</c>: the address is one of this node, on whichever device.</summary>
+    /// <param name="Side">Source or destination.</param>
+    public sealed record AddressIsLocal(Side Side) : Match;
 }
 
 /// <summary>What a rule does. A closed family.</summary>

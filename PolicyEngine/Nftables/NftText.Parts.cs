@@ -26,7 +26,7 @@ public static partial class NftText
         Match.Mark m => $"meta mark & 0x{m.Mask:x8} == 0x{m.Value:x8}",
         Match.ConnectionMark m => $"ct mark & 0x{m.Mask:x8} == 0x{m.Value:x8}",
         Match.SourceNotRoutedBack => "fib saddr . iif oif 0",
-        Match.DestinationIsLocal => "fib daddr type local",
+        Match.AddressIsLocal m => $"fib {(m.Side == Side.Saddr ? "saddr" : "daddr")} type local",
         _ => throw new UnreachableException($"{match.GetType()} has no nft text."),
     };
 

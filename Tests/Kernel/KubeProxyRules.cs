@@ -13,7 +13,7 @@ namespace Overlay.Tests.Kernel;
 internal sealed record ProxiedPort(string Name, string ClusterIP, int Port, int NodePort, bool IsLocal, IReadOnlyList<(string Address, int Port, bool IsHere)> Endpoints);
 
 /// <summary>
-/// What kube-proxy puts into a node's kernel for Services, in its two modes, written from what its documentation says of it: which chains, maps and marks, in
+/// What kube-proxy puts into a node's kernel for Services, in its three modes, written from what its documentation says of it: which chains, maps and marks, in
 /// which order. (https://kubernetes.io/docs/reference/networking/virtual-ips/)
 /// </summary>
 internal static class KubeProxyRules
@@ -92,6 +92,57 @@ internal static class KubeProxyRules
 
             """);
         return text.ToString();
+    }
+
+    /// <summary>For <c>ipvsadm --restore</c>: a virtual server for each address of a Service, and one for its port on each address of the node.</summary>
+    public static string Ipvs(IReadOnlyList<string> nodeAddresses, IEnumerable<ProxiedPort> ports)
+    {
+        var text = new StringBuilder();
+        foreach (var port in ports)
+        {
+            Add(port.ClusterIP, port.Port, port.Endpoints);
+            foreach (var address in port.NodePort > 0 ? nodeAddresses : [])
+                Add(address, port.NodePort, port.Endpoints.Where(endpoint => endpoint.IsHere || !port.IsLocal));
+        }
+
+        return text.ToString();
+
+        void Add(string address, int port, IEnumerable<(string Address, int Port, bool IsHere)> endpoints)
+        {
+            text.Append(FormattableString.Invariant($"-A -t {Destination(address, port)} -s rr\n"));
+            foreach (var endpoint in endpoints)
+                text.Append(FormattableString.Invariant($"-a -t {Destination(address, port)} -r {Destination(endpoint.Address, endpoint.Port)} -m -w 1\n"));
+        }
+    }
+
+    /// <summary>
+    /// For <c>nft -f -</c>, beside <see cref="Ipvs"/>: which packets take the node's address. kube-proxy has sets of ipset(8) and rules of iptables for it; the sets here have their names.
+    /// </summary>
+    public static string IpvsMasquerading(AddressFamily family, string podNetwork, IReadOnlyList<ProxiedPort> ports)
+    {
+        var (ip, type) = family == AddressFamily.InterNetwork ? ("ip", "ipv4_addr") : ("ip6", "ipv6_addr");
+        return $$"""
+            table {{ip}} kube-proxy {
+            set KUBE-LOOP-BACK { type {{type}} . inet_service . {{type}}; elements = { {{string.Join(", ", ports.SelectMany(port => port.Endpoints).Where(endpoint => endpoint.IsHere).Select(endpoint => $"{endpoint.Address} . {endpoint.Port} . {endpoint.Address}").Distinct().DefaultIfEmpty($"{ports[0].ClusterIP} . 1 . {ports[0].ClusterIP}"))}} }; }
+            set KUBE-CLUSTER-IP { type {{type}} . inet_service; elements = { {{string.Join(", ", ports.Select(port => $"{port.ClusterIP} . {port.Port}"))}} }; }
+            set KUBE-NODE-PORT-TCP { type inet_service; elements = { {{string.Join(", ", ports.Where(port => port.NodePort > 0 && !port.IsLocal).Select(port => port.NodePort))}} }; }
+            chain mark { meta mark set meta mark or {{Mark}}; }
+            chain services {
+            {{ip}} saddr != {{podNetwork}} {{ip}} daddr . tcp dport @KUBE-CLUSTER-IP jump mark
+            fib daddr type local tcp dport @KUBE-NODE-PORT-TCP jump mark
+            }
+            chain nat-prerouting { type nat hook prerouting priority dstnat; jump services; }
+            chain nat-output { type nat hook output priority -100; jump services; }
+            chain nat-postrouting {
+            type nat hook postrouting priority srcnat
+            {{ip}} daddr . tcp dport . {{ip}} saddr @KUBE-LOOP-BACK masquerade
+            meta mark and {{Mark}} == 0 return
+            meta mark set meta mark xor {{Mark}}
+            masquerade fully-random
+            }
+            }
+
+            """;
     }
 
     private static IEnumerable<string> Picks(string chain, IReadOnlyList<string> targets) => targets.Select((target, index) =>

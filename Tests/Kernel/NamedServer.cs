@@ -14,6 +14,9 @@ internal sealed record Introduction(string Server, IPAddress Client);
 /// <summary>A TCP server, on every address of a namespace, that tells everybody who it is and whom it sees.</summary>
 internal sealed class NamedServer : IDisposable
 {
+    // In the guest everything takes longer.
+    private static readonly TimeSpan Moment = TimeSpan.FromMilliseconds(Guest.Guest.IsHere ? 1000 : 300);
+
     private readonly Socket _socket;
 
     private NamedServer(Socket socket) => _socket = socket;
@@ -51,7 +54,7 @@ internal sealed class NamedServer : IDisposable
             var clock = Stopwatch.StartNew();
             Collect(until: () => answers.Count >= expected || clock.Elapsed > TimeSpan.FromSeconds(20));
             clock.Restart();
-            Collect(until: () => clock.Elapsed > TimeSpan.FromMilliseconds(300) || waiting.Count == 0);
+            Collect(until: () => clock.Elapsed > Moment || waiting.Count == 0);
             return answers;
 
             void Collect(Func<bool> until)

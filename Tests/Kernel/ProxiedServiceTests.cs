@@ -3,22 +3,25 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using Overlay.Dataplane.Netlink;
+using Overlay.Tests.Guest;
 
 namespace Overlay.Tests.Kernel;
 
 /// <summary>
-/// Services through kube-proxy's rules, in both of its modes: a Service with a backend on each of two nodes, a client on a third and one outside the cluster.
+/// Services through kube-proxy's rules, in all of its modes: a Service with a backend on each of two nodes, a client on a third and one outside the cluster.
 /// Policy sees packets after the Service address has become a pod's.
 /// </summary>
-[TestFixture("iptables")]
-[TestFixture("nftables")]
-public class ProxiedServiceTests(string mode)
+/// <param name="mode">kube-proxy's.</param>
+public abstract partial class ProxiedServiceTests(string mode)
 {
     private const int Port = 80;
     private const int TargetPort = 8080;
     private const int ClusterNodePort = 30080;
     private const int LocalNodePort = 30081;
+    private const int FarPort = 9000;
+    private const int NearPort = 9001;
     private const int Times = 24;
     private static readonly AddressFamily[] Families = [AddressFamily.InterNetwork, AddressFamily.InterNetworkV6];
 
@@ -27,18 +30,22 @@ public class ProxiedServiceTests(string mode)
     private TestPod _one = null!;
     private TestPod _two = null!;
     private TestPod _client = null!;
+    private TestPod _near = null!;
 
     [OneTimeSetUp]
     public void Build()
     {
+        if (Guest.Guest.Keeps(this))
+            return;
         _cluster = TestCluster.Create(0);
         for (var i = 1; i <= 3; i++)
             _cluster.AddNode($"node-{i}", [$"192.168.7.{i}", $"fd07::{i}"], [$"10.42.{i}.0/24", $"fd00:42:{i}::/64"]);
         foreach (var family in Families)
             _cluster.AddOutside(Outside(family));
-        foreach (var (name, app) in ((string, string)[])[("web-1", "web"), ("web-2", "web"), ("client", "client")])
+        foreach (var (name, app) in ((string, string)[])[("web-1", "web"), ("web-2", "web"), ("client", "client"), ("near", "near")])
             _cluster.Apply($"{name}.yaml", $$"""{ apiVersion: v1, kind: Pod, metadata: { name: {{name}}, namespace: shop, labels: { app: {{app}}, name: {{name}} } } }""");
         (_one, _two, _client) = (_cluster.Nodes[0].AddPod("shop/web-1"), _cluster.Nodes[1].AddPod("shop/web-2"), _cluster.Nodes[2].AddPod("shop/client"));
+        _near = _cluster.Nodes[2].AddPod("shop/near");
         foreach (var pod in (TestPod[])[_one, _two])
             _servers.Add(NamedServer.Start(pod.Name, pod.Net.Netns, TargetPort));
         foreach (var node in _cluster.Nodes)
@@ -119,6 +126,44 @@ public class ProxiedServiceTests(string mode)
     }
 
     [TestCaseSource(nameof(Families))]
+    public void Networks_of_a_cluster_policy_mean_the_pods_that_the_Service_leads_to_and_not_its_address(AddressFamily family)
+    {
+        const string Client = "pods: { podSelector: { matchLabels: { app: client } } }";
+        EnforceInCluster("egress: [{ action: Deny, to: [{ networks: [10.96.0.0/16, \"fd00:96::/64\"] }] }]", Client);
+        All(_client.Net.Netns, ClusterIP(family), Port);
+        EnforceInCluster("egress: [{ action: Deny, to: [{ networks: [10.42.0.0/16, \"fd00:42::/32\"] }] }]", Client);
+        None(_client.Net.Netns, ClusterIP(family), Port);
+        EnforceInCluster("egress: [{ action: Accept, to: [{ pods: { podSelector: { matchLabels: { app: web } } } }] }, { action: Deny, to: [{ networks: [0.0.0.0/0, \"::/0\"] }] }]", Client);
+        All(_client.Net.Netns, ClusterIP(family), Port);
+    }
+
+    [TestCaseSource(nameof(Families))]
+    public void A_node_reaches_its_own_isolated_pods_through_their_Service_and_no_others(AddressFamily family)
+    {
+        Enforce("podSelector: { matchLabels: { app: web } }");
+        Some(_cluster.Nodes[0].Net.Netns, ClusterIP(family), Port, _one);
+    }
+
+    [TestCaseSource(nameof(Families))]
+    public void A_connection_that_policy_forbids_now_is_cut_and_goes_on_when_it_is_allowed_again(AddressFamily family)
+    {
+        Enforce(null);
+        using var far = Conversation.Begin(ProtocolType.Tcp, _client, _two, FarPort, ClusterIP(family));
+        using var near = Conversation.Begin(ProtocolType.Tcp, _client, _near, NearPort, ClusterIP(family));
+        foreach (var (cut, policy) in ((Conversation[], string)[])[([far, near], "podSelector: { matchLabels: { app: client } }, policyTypes: [Egress]"), ([near], "podSelector: { matchLabels: { app: near } }")])
+        {
+            Enforce(policy);
+            AwaitMarks(cut.Length);
+            var sent = cut.Select(conversation => (Cut(conversation.SendFromClient), Cut(conversation.SendFromServer))).ToList();
+            Assert.That(cut.Where(conversation => conversation.HasArrived), Is.Empty);
+            Enforce(null);
+            AwaitMarks(0);
+            foreach (var (conversation, (fromClient, fromServer)) in cut.Zip(sent))
+                conversation.GoOn(fromClient, fromServer);
+        }
+    }
+
+    [TestCaseSource(nameof(Families))]
     public void With_externalTrafficPolicy_Local_the_address_of_the_client_outside_decides(AddressFamily family)
     {
         Enforce(FromOutside);
@@ -166,6 +211,26 @@ public class ProxiedServiceTests(string mode)
 
     private static IPAddress Node(int number, AddressFamily family) => IPAddress.Parse(family == AddressFamily.InterNetwork ? $"192.168.7.{number}" : $"fd07::{number}");
 
+    private TestNode ClientsNode => _client.Node;
+
+    private void AwaitMarks(int count) => TestCluster.Eventually(
+        () => ((string[])["ipv4", "ipv6"]).Sum(family => ClientsNode.Net.Run($"conntrack -L -f {family} -m 0x20000000/0x20000000").Split('\n', StringSplitOptions.RemoveEmptyEntries).Length) == count,
+        $"{count} connections are marked as revoked");
+
+    // Sends, and waits until a rule that cuts has dropped it.
+    private int Cut(Func<int> send)
+    {
+        var before = Dropped();
+        var sent = send();
+        TestCluster.Eventually(() => Dropped() > before, "a packet is dropped as revoked");
+        return sent;
+
+        long Dropped() => Revoked().Matches(ClientsNode.Net.Run("nft list table inet overlay")).Sum(match => long.Parse(match.Groups[1].Value));
+    }
+
+    [GeneratedRegex("counter packets (\\d+) bytes \\d+ drop comment \"revoked\"")]
+    private static partial Regex Revoked();
+
     private void Enforce(string? spec)
     {
         if (spec is null)
@@ -203,20 +268,47 @@ public class ProxiedServiceTests(string mode)
 
     private void Program(TestNode node)
     {
+        if (mode == "ipvs")
+            PrepareIpvs(node);
         foreach (var family in Families)
         {
             var podNetwork = family == AddressFamily.InterNetwork ? "10.42.0.0/16" : "fd00:42::/32";
             var endpoints = ((TestPod[])[_one, _two]).Select(pod => (pod.Address(family).ToString(), TargetPort, pod.Node == node)).ToList();
-            ProxiedPort[] ports =
+            IReadOnlyList<ProxiedPort> ports =
             [
                 new("CLUSTER", ClusterIP(family).ToString(), Port, ClusterNodePort, false, endpoints),
                 new("LOCAL", family == AddressFamily.InterNetwork ? "10.96.0.11" : "fd00:96::11", Port, LocalNodePort, true, endpoints),
+                new("FAR", ClusterIP(family).ToString(), FarPort, 0, false, [(_two.Address(family).ToString(), FarPort, _two.Node == node)]),
+                new("NEAR", ClusterIP(family).ToString(), NearPort, 0, false, [(_near.Address(family).ToString(), NearPort, _near.Node == node)]),
             ];
             if (mode == "nftables")
                 node.Net.Run("nft -f -", KubeProxyRules.Nftables(family, podNetwork, ports));
+            else if (mode == "ipvs")
+                ProgramIpvs(node, family, podNetwork, ports);
             else
                 node.Net.Run(family == AddressFamily.InterNetwork ? "iptables-restore" : "ip6tables-restore", KubeProxyRules.Iptables(family, podNetwork, ports));
         }
+    }
+
+    // What kube-proxy sets at its start.
+    private static void PrepareIpvs(TestNode node)
+    {
+        // ipvsadm loads the kernel's module, which brings the settings.
+        node.Net.Run("ipvsadm --clear");
+        node.Net.Netns.Run(() =>
+        {
+            foreach (var (setting, value) in ((string, string)[])[("vs/conntrack", "1"), ("vs/conn_reuse_mode", "0"), ("vs/expire_nodest_conn", "1"), ("vs/expire_quiescent_template", "1"), ("conf/all/arp_ignore", "1"), ("conf/all/arp_announce", "2")])
+                File.WriteAllText($"/proc/sys/net/ipv4/{setting}", value);
+        });
+        node.Net.Run("ip link add kube-ipvs0 type dummy");
+    }
+
+    private static void ProgramIpvs(TestNode node, AddressFamily family, string podNetwork, IReadOnlyList<ProxiedPort> ports)
+    {
+        foreach (var address in ports.Select(port => port.ClusterIP).Distinct())
+            node.Net.Run($"ip address add {address}{(family == AddressFamily.InterNetwork ? "/32" : "/128 nodad")} dev kube-ipvs0");
+        node.Net.Run("ipvsadm --restore", KubeProxyRules.Ipvs([.. node.Addresses.Where(address => IPAddress.Parse(address).AddressFamily == family)], ports));
+        node.Net.Run("nft -f -", KubeProxyRules.IpvsMasquerading(family, podNetwork, ports));
     }
 
     // The real plugin, as a runtime calls it behind ours: with our result and the ports asked for.
@@ -265,3 +357,13 @@ public class ProxiedServiceTests(string mode)
         }
     }
 }
+
+/// <summary>The chains of the oldest mode.</summary>
+public class IptablesServiceTests() : ProxiedServiceTests("iptables");
+
+/// <summary>The maps of the newest.</summary>
+public class NftablesServiceTests() : ProxiedServiceTests("nftables");
+
+/// <summary>Mode ipvs: what goes to a Service is not forwarded, but taken in and sent on. It needs a kernel with IPVS.</summary>
+[InGuest]
+public class IpvsServiceTests() : ProxiedServiceTests("ipvs");

@@ -35,7 +35,7 @@ internal static class RuleShape
         Match.Mark => "mark",
         Match.ConnectionMark => "ct-mark",
         Match.SourceNotRoutedBack => "fib",
-        Match.DestinationIsLocal => "fib-local",
+        Match.AddressIsLocal m => $"fib-{m.Side}",
         _ => throw new NotSupportedException($"{match.GetType().Name} has no shape here yet: add it."),
     };
 

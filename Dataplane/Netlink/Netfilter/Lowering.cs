@@ -87,8 +87,8 @@ public sealed class Lowering
             case Match.SourceNotRoutedBack:
                 Add(new Fib(NftFibFlags.NFTA_FIB_F_SADDR | NftFibFlags.NFTA_FIB_F_IIF, NftFibResult.NFT_FIB_RESULT_OIF, NFT_REG_1), Compare(NftData.Of(0)));
                 break;
-            case Match.DestinationIsLocal:
-                Add(new Fib(NftFibFlags.NFTA_FIB_F_DADDR, NftFibResult.NFT_FIB_RESULT_ADDRTYPE, NFT_REG_1), Compare(NftData.Of((uint)Rtn.RTN_LOCAL)));
+            case Match.AddressIsLocal m:
+                Add(new Fib(m.Side == Side.Saddr ? NftFibFlags.NFTA_FIB_F_SADDR : NftFibFlags.NFTA_FIB_F_DADDR, NftFibResult.NFT_FIB_RESULT_ADDRTYPE, NFT_REG_1), Compare(NftData.Of((uint)Rtn.RTN_LOCAL)));
                 break;
             default:
                 throw new UnreachableException($"{match.GetType()} cannot be lowered.");

@@ -50,7 +50,7 @@ public sealed class Raising
         Meta { Key: NftMetaKeys.NFT_META_OIFNAME } when Peek(1) is Cmp cmp => Add(new Match.OutputInterface(Interface(cmp), IsNegated(cmp)), 2),
         Meta { Key: NftMetaKeys.NFT_META_NFPROTO } when Peek(1) is Cmp { Data.Count: 1 } cmp => FamilyTest(cmp),
         Meta { Key: NftMetaKeys.NFT_META_L4PROTO } when Peek(1) is Cmp { Data.Count: 1 } cmp => ProtocolTest(cmp.Data[0]),
-        Fib { Result: NftFibResult.NFT_FIB_RESULT_ADDRTYPE } when Peek(1) is Cmp => Add(new Match.DestinationIsLocal(), 2),
+        Fib { Result: NftFibResult.NFT_FIB_RESULT_ADDRTYPE } fib when Peek(1) is Cmp => Add(new Match.AddressIsLocal(fib.Flags == NftFibFlags.NFTA_FIB_F_SADDR ? Side.Saddr : Side.Daddr), 2),
         Fib when Peek(1) is Cmp => Add(new Match.SourceNotRoutedBack(), 2),
         Payload { Base: NftPayloadBases.NFT_PAYLOAD_TRANSPORT_HEADER } payload when Peek(1) is Cmp cmp => Transport(payload, cmp),
         Payload or Meta => Key(),

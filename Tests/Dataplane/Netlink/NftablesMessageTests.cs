@@ -37,7 +37,7 @@ public class NftablesMessageTests
         ["rule-add-mark"] = ("forward", new([new Mark(0xff, 0x10)], [new Final(new(VerdictKind.Continue))])),
         ["rule-add-connection-mark"] = ("egress", new([new ConnectionMark(0x20000000, 0x20000000)], [new Counter(), new Final(Verdict.Drop)])),
         ["rule-add-spoofed"] = ("prerouting", new([new InputInterface("ovl*"), new SourceNotRoutedBack()], [new Counter(), new Final(Verdict.Drop)])),
-        ["rule-add-local"] = ("prerouting-nat", new([new DestinationIsLocal()], [new Final(Verdict.Goto(Target))])),
+        ["rule-add-local"] = ("prerouting-nat", new([new AddressIsLocal(Side.Daddr)], [new Final(Verdict.Goto(Target))])),
         ["rule-add-nat"] = ("prerouting-nat", new([], [new DestinationNat(Family.IPv4, false, "nat-v4")])),
         ["rule-add-nat-address"] = ("prerouting-nat", new([], [new DestinationNat(Family.IPv6, true, "nat-address-v6")])),
         ["rule-add-masquerade"] = ("postrouting", new([new AddressInSet(Side.Saddr, Family.IPv4, "hash-v4")], [new Masquerade()])),

@@ -53,7 +53,8 @@ public static class NftablesShapes
         new ConnectionMark(0x20000000, 0x20000000),
         new ConnectionMark(0xff, 0x10),
         new SourceNotRoutedBack(),
-        new DestinationIsLocal(),
+        new AddressIsLocal(Side.Daddr),
+        new AddressIsLocal(Side.Saddr),
     ];
 
     public static readonly Statement[] Statements =
@@ -158,8 +159,8 @@ public static class NftablesShapes
         new("output", new(ChainType.Filter, Hook.Output, 7), []),
         new("postrouting", new(ChainType.Nat, Hook.Postrouting, 100),
             [new([new AddressInSet(Side.Saddr, Family.IPv4, "interval-v4"), new AddressInSet(Side.Daddr, Family.IPv4, "interval-v4", true)], [new Masquerade()])]),
-        new("prerouting-nat", new(ChainType.Nat, Hook.Prerouting, -100), [new([new DestinationIsLocal()], [new Final(Verdict.Goto("translation"))])]),
-        new("output-nat", new(ChainType.Nat, Hook.Output, -100), [new([new DestinationIsLocal()], [new Final(Verdict.Goto("translation"))])]),
+        new("prerouting-nat", new(ChainType.Nat, Hook.Prerouting, -100), [new([new AddressIsLocal(Side.Daddr)], [new Final(Verdict.Goto("translation"))])]),
+        new("output-nat", new(ChainType.Nat, Hook.Output, -100), [new([new AddressIsLocal(Side.Daddr)], [new Final(Verdict.Goto("translation"))])]),
         new("before-postrouting", new(ChainType.Nat, Hook.Postrouting, 99), []),
         new("translation", null, Statements.OfType<DestinationNat>().Select(nat => new Rule([], [nat])).ToEquatableArray()),
         new("empty-chain", null, []),

@@ -85,7 +85,7 @@ public class PacketTracerTests
     [Test]
     public void A_packet_that_leaves_by_no_device_is_for_an_address_of_this_node()
     {
-        var chain = new Chain("prerouting", new(ChainType.Filter, Hook.Prerouting, 0), [new([new Match.DestinationIsLocal()], [Drop])]);
+        var chain = new Chain("prerouting", new(ChainType.Filter, Hook.Prerouting, 0), [new([new Match.AddressIsLocal(Side.Daddr)], [Drop])]);
         Assert.That(Walk(Forwarded, chain).Accepted, Is.True);
         Assert.That(Walk(Forwarded with { OutputInterface = null }, chain).Accepted, Is.False);
     }
