@@ -17,9 +17,6 @@ internal sealed record GuestResult(string Name, string Status, string Message);
 /// </summary>
 internal static class Guest
 {
-    /// <summary>The category of the tests that run there.</summary>
-    public const string Category = "Guest";
-
     // EX_UNAVAILABLE of sysexits.h: guest.sh says so when it lacks something.
     private const int Unavailable = 69;
 
@@ -32,6 +29,9 @@ internal static class Guest
 
     /// <summary>Whether the tests of a fixture run in the guest, and this process does not: there is nothing to be set up for them here.</summary>
     public static bool Keeps(object fixture) => !IsHere && fixture.GetType().IsDefined(typeof(InGuestAttribute), inherit: true);
+
+    /// <summary>Where the agent and the plugin are, as native programs.</summary>
+    public static string NativePrograms { get; } = Path.Combine(SourceTree.Root, "artifacts", "bin");
 
     /// <summary>Ends the current test with the result that it had in the guest.</summary>
     public static void Conclude(string test)
@@ -51,27 +51,27 @@ internal static class Guest
     {
         if (!OperatingSystem.IsLinux() || !Environment.IsPrivilegedProcess)
             return new("Needs root on Linux: it boots a machine that sees all files.", "", []);
+        foreach (var project in (string[])["Dataplane", "CniShim"])
+        {
+            var (code, said) = Execute(Path.Combine(DotnetRoot, "dotnet"), "publish", Path.Combine(SourceTree.Root, project), "-c", "Release", "-o", NativePrograms, "-v", "quiet");
+            if (code != 0)
+                return new(null, $"dotnet publish {project} failed: {said}", []);
+        }
+
         var share = Directory.CreateTempSubdirectory("overlay-guest-").FullName;
         try
         {
-            // What the runtime finds by itself on this machine, it must find there, where nothing can be written.
+            // Nothing of the compiler's second thoughts is worth its time there.
             File.WriteAllText(Path.Combine(share, "script"), $"""
-                export {Variable}=1 DOTNET_ROOT='{DotnetRoot}' DOTNET_EnableDiagnostics=0 DOTNET_TieredPGO=0
+                export {Variable}=1 DOTNET_ROOT='{DotnetRoot}' DOTNET_EnableDiagnostics=0 DOTNET_TieredPGO=0 DOTNET_TC_CallCountThreshold=7FFF
                 exec '{DotnetRoot}/dotnet' '{Assembly.GetExecutingAssembly().Location}' /run/share/results
 
                 """);
-            using var process = Process.Start(new ProcessStartInfo("sh", [Path.Combine(SourceTree.Root, "Tests", "Guest", "guest.sh"), Path.Combine(SourceTree.Root, "artifacts", "guest"), share])
-            {
-                RedirectStandardOutput = true,
-                RedirectStandardError = true,
-            })!;
-            var (console, error) = (process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
-            process.WaitForExit();
-            var said = error.GetAwaiter().GetResult().Trim();
-            if (process.ExitCode == Unavailable)
-                return new(said.Split('\n')[^1], "", []);
+            var (code, said) = Execute("sh", Path.Combine(SourceTree.Root, "Tests", "Guest", "guest.sh"), Path.Combine(SourceTree.Root, "artifacts", "guest"), share);
+            if (code == Unavailable)
+                return new(said.TrimEnd().Split('\n')[^1], "", []);
             var results = Read("results").Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonSerializer.Deserialize<GuestResult>(line)!).ToDictionary(result => result.Name);
-            return new(null, $"guest.sh ended with {process.ExitCode}, the tests with {Read("status").Trim()}.\n{console.GetAwaiter().GetResult()}{said}\n{Read("output")}", results);
+            return new(null, $"guest.sh ended with {code}, the tests with {Read("status").Trim()}.\n{said}\n{Read("output")}", results);
         }
         finally
         {
@@ -79,6 +79,15 @@ internal static class Guest
         }
 
         string Read(string file) => File.Exists(Path.Combine(share, file)) ? File.ReadAllText(Path.Combine(share, file)) : "";
+    }
+
+    // Exit code, and both streams, standard error last.
+    private static (int ExitCode, string Said) Execute(string file, params string[] arguments)
+    {
+        using var process = Process.Start(new ProcessStartInfo(file, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        var (output, error) = (process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
+        process.WaitForExit();
+        return (process.ExitCode, $"{output.GetAwaiter().GetResult()}{error.GetAwaiter().GetResult()}");
     }
 
     // The runtime's folder is ROOT/shared/Microsoft.NETCore.App/VERSION/.

@@ -1,5 +1,4 @@
 using NUnit.Framework.Interfaces;
-using NUnit.Framework.Internal;
 
 namespace Overlay.Tests.Guest;
 
@@ -8,13 +7,10 @@ namespace Overlay.Tests.Guest;
 /// and ask <see cref="Guest.Keeps"/>.
 /// </summary>
 [AttributeUsage(AttributeTargets.Class)]
-public sealed class InGuestAttribute : Attribute, ITestAction, IApplyToTest
+public sealed class InGuestAttribute : Attribute, ITestAction
 {
     /// <inheritdoc/>
     public ActionTargets Targets => ActionTargets.Test;
-
-    /// <inheritdoc/>
-    public void ApplyToTest(Test test) => test.Properties.Add(PropertyNames.Category, Guest.Category);
 
     /// <inheritdoc/>
     public void BeforeTest(ITest test)

@@ -126,10 +126,10 @@ internal static class KubeProxyRules
             set KUBE-LOOP-BACK { type {{type}} . inet_service . {{type}}; elements = { {{string.Join(", ", ports.SelectMany(port => port.Endpoints).Where(endpoint => endpoint.IsHere).Select(endpoint => $"{endpoint.Address} . {endpoint.Port} . {endpoint.Address}").Distinct().DefaultIfEmpty($"{ports[0].ClusterIP} . 1 . {ports[0].ClusterIP}"))}} }; }
             set KUBE-CLUSTER-IP { type {{type}} . inet_service; elements = { {{string.Join(", ", ports.Select(port => $"{port.ClusterIP} . {port.Port}"))}} }; }
             set KUBE-NODE-PORT-TCP { type inet_service; elements = { {{string.Join(", ", ports.Where(port => port.NodePort > 0 && !port.IsLocal).Select(port => port.NodePort))}} }; }
-            chain mark { meta mark set meta mark or {{Mark}}; }
+            chain mark-for-masquerade { meta mark set meta mark or {{Mark}}; }
             chain services {
-            {{ip}} saddr != {{podNetwork}} {{ip}} daddr . tcp dport @KUBE-CLUSTER-IP jump mark
-            fib daddr type local tcp dport @KUBE-NODE-PORT-TCP jump mark
+            {{ip}} saddr != {{podNetwork}} {{ip}} daddr . tcp dport @KUBE-CLUSTER-IP jump mark-for-masquerade
+            fib daddr type local tcp dport @KUBE-NODE-PORT-TCP jump mark-for-masquerade
             }
             chain nat-prerouting { type nat hook prerouting priority dstnat; jump services; }
             chain nat-output { type nat hook output priority -100; jump services; }

@@ -16,6 +16,7 @@ internal sealed class NamedServer : IDisposable
 {
     // In the guest everything takes longer.
     private static readonly TimeSpan Moment = TimeSpan.FromMilliseconds(Guest.Guest.IsHere ? 1000 : 300);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(Guest.Guest.IsHere ? 60 : 20);
 
     private readonly Socket _socket;
 
@@ -52,7 +53,7 @@ internal sealed class NamedServer : IDisposable
             var answers = new List<Introduction>();
             var waiting = sockets.ToList();
             var clock = Stopwatch.StartNew();
-            Collect(until: () => answers.Count >= expected || clock.Elapsed > TimeSpan.FromSeconds(20));
+            Collect(until: () => answers.Count >= expected || clock.Elapsed > Patience);
             clock.Restart();
             Collect(until: () => clock.Elapsed > Moment || waiting.Count == 0);
             return answers;

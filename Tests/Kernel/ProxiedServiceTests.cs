@@ -39,7 +39,13 @@ public abstract partial class ProxiedServiceTests(string mode)
             return;
         _cluster = TestCluster.Create(0);
         for (var i = 1; i <= 3; i++)
-            _cluster.AddNode($"node-{i}", [$"192.168.7.{i}", $"fd07::{i}"], [$"10.42.{i}.0/24", $"fd00:42:{i}::/64"]);
+        {
+            string[] addresses = [$"192.168.7.{i}", $"fd07::{i}"];
+            _cluster.ApplyNode($"node-{i}", addresses, [$"10.42.{i}.0/24", $"fd00:42:{i}::/64"]);
+            _cluster.Join($"node-{i}", addresses);
+        }
+
+        Parallel.ForEach(_cluster.Nodes, node => node.StartAgent());
         foreach (var family in Families)
             _cluster.AddOutside(Outside(family));
         foreach (var (name, app) in ((string, string)[])[("web-1", "web"), ("web-2", "web"), ("client", "client"), ("near", "near")])

@@ -195,10 +195,12 @@ internal sealed class TestNode : IDisposable
     }
 }
 
-/// <summary>The two programs as built beside the tests.</summary>
+/// <summary>The two programs as built beside the tests; in the guest, where a just-in-time compiler takes minutes, the native ones.</summary>
 internal static class Programs
 {
-    public static string Overlay { get; } = Path.Combine(AppContext.BaseDirectory, "overlay");
+    private static readonly string Folder = Guest.Guest.IsHere ? Guest.Guest.NativePrograms : AppContext.BaseDirectory;
 
-    public static string OverlayCni { get; } = Path.Combine(AppContext.BaseDirectory, "overlay-cni");
+    public static string Overlay { get; } = Path.Combine(Folder, "overlay");
+
+    public static string OverlayCni { get; } = Path.Combine(Folder, "overlay-cni");
 }
