@@ -219,8 +219,9 @@ public abstract partial class ProxiedServiceTests(string mode)
 
     private TestNode ClientsNode => _client.Node;
 
+    // Those of earlier tests are closed, and remembered for a while.
     private void AwaitMarks(int count) => TestCluster.Eventually(
-        () => ((string[])["ipv4", "ipv6"]).Sum(family => ClientsNode.Net.Run($"conntrack -L -f {family} -m 0x20000000/0x20000000").Split('\n', StringSplitOptions.RemoveEmptyEntries).Length) == count,
+        () => ((string[])["ipv4", "ipv6"]).Sum(family => ClientsNode.Net.Run($"conntrack -L -f {family} -p tcp --state ESTABLISHED -m 0x20000000/0x20000000").Split('\n', StringSplitOptions.RemoveEmptyEntries).Length) == count,
         $"{count} connections are marked as revoked");
 
     // Sends, and waits until a rule that cuts has dropped it.
