@@ -223,7 +223,7 @@ function Invoke-Test($filter) {
     $results = 'artifacts/test-results'
     if (Test-Path $results) { Remove-Item -Recurse $results }
     $select = @(if ($filter) { '--filter', "FullyQualifiedName~$filter" })
-    & dotnet test Tests --results-directory $results --blame-hang-timeout 10m --blame-hang-dump-type none --logger 'trx;LogFileName=tests.trx' --logger 'console;verbosity=normal' @select
+    & dotnet test Tests --results-directory $results --blame-hang-timeout 20m --blame-hang-dump-type none --logger 'trx;LogFileName=tests.trx' --logger 'console;verbosity=normal' @select
     $status = $LASTEXITCODE
     $passed = 0; $failed = 1; $skipped = 0
     if (Test-Path "$results/tests.trx") {
