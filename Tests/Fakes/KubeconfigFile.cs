@@ -5,7 +5,12 @@ internal static class KubeconfigFile
 {
     /// <summary>Writes <c>kubeconfig</c>, and the <c>token</c> that it names as a file, into a folder.</summary>
     /// <returns>The path of the kubeconfig.</returns>
-    public static string Write(string folder, Uri server, string authorityPem, string token)
+    /// <param name="folder">Where.</param>
+    /// <param name="server">The API server.</param>
+    /// <param name="authorityPem">Who signs its certificate.</param>
+    /// <param name="token">Who the client is.</param>
+    /// <param name="serverName">The name in the certificate, when it is not the address.</param>
+    public static string Write(string folder, Uri server, string authorityPem, string token, string? serverName = null)
     {
         var tokenFile = Path.Combine(folder, "token");
         File.WriteAllText(tokenFile, token);
@@ -18,6 +23,7 @@ internal static class KubeconfigFile
               cluster:
                 server: {server.GetLeftPart(UriPartial.Authority)}
                 certificate-authority-data: {Convert.ToBase64String(System.Text.Encoding.ASCII.GetBytes(authorityPem))}
+                tls-server-name: {serverName ?? server.Host}
             users:
             - name: overlay
               user:

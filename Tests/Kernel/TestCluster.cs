@@ -30,6 +30,7 @@ internal sealed class TestCluster : IDisposable
     {
         Folder = Directory.CreateTempSubdirectory("overlay-test-").FullName;
         Directory.CreateDirectory(Manifests);
+        Datastore = ["--datastore", $"directory:{Manifests}"];
         _switch = NetnsFixture.Create();
         // An address of its own: a bridge without one changes it with its ports, and neighbours would have a wrong one for a while.
         _switch.Run($"ip link add {Bridge} address 02:00:00:00:07:07 type bridge");
@@ -49,6 +50,12 @@ internal sealed class TestCluster : IDisposable
 
     /// <summary>The namespace of the underlay's bridge, through which everything between nodes passes. It is also all the world outside: nodes have their default route here.</summary>
     public NetnsFixture Switch => _switch;
+
+    /// <summary>Flags that say where agents find the cluster; by default the folder.</summary>
+    public IReadOnlyList<string> Datastore { get; set; } = [];
+
+    /// <summary>A cluster without nodes.</summary>
+    public static TestCluster CreateEmpty() => new();
 
     /// <summary>Makes nodes <c>node-1</c> …, with pod prefixes <c>10.42.N.0/24</c> and <c>fd00:42:N::/64</c>, and starts their agents.</summary>
     public static TestCluster Create(int nodes, bool ipv6Underlay = false) => Make(cluster =>

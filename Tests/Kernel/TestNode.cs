@@ -66,12 +66,24 @@ internal sealed class TestNode : IDisposable
     /// <summary>Starts the agent and waits until it serves.</summary>
     public void StartAgent(params string[] more)
     {
+        BeginAgent(more);
+        AwaitAgent();
+    }
+
+    /// <summary>Starts the agent.</summary>
+    public void BeginAgent(params string[] more)
+    {
         _agent = Net.Start(
             Programs.Overlay,
-            ["agent", "--node-name", Name, "--datastore", $"directory:{_cluster.Manifests}", "--socket", Socket, "--state-dir", Path.Combine(_folder, "state"), "--cni-conf-dir", Path.Combine(_folder, "net.d"), "--cni-ipam-dir", IpamDir, .. more]);
+            ["agent", "--node-name", Name, .. _cluster.Datastore, "--socket", Socket, "--state-dir", Path.Combine(_folder, "state"), "--cni-conf-dir", Path.Combine(_folder, "net.d"), "--cni-ipam-dir", IpamDir, .. more]);
         _output = new ProgramOutput(_agent);
-        TestCluster.Eventually(() => _agent.HasExited || Ask("STATUS") is not null, $"the agent of {Name} serves", () => Log);
-        Assert.That(_agent.HasExited, Is.False, Log);
+    }
+
+    /// <summary>Waits until the agent serves.</summary>
+    public void AwaitAgent()
+    {
+        TestCluster.Eventually(() => _agent!.HasExited || Ask("STATUS") is not null, $"the agent of {Name} serves", () => Log);
+        Assert.That(_agent!.HasExited, Is.False, Log);
     }
 
     /// <summary>Stops the agent: SIGTERM, or SIGKILL.</summary>
@@ -98,6 +110,7 @@ internal sealed class TestNode : IDisposable
         using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {
+            socket.ReceiveTimeout = 10_000;
             socket.Connect(new UnixDomainSocketEndPoint(Socket));
             socket.Send(Encoding.UTF8.GetBytes($$"""{"version":1,"command":"{{command}}"{{(more.Length > 0 ? "," : "")}}{{more}}}""" + "\n"));
             var buffer = new byte[65536];
@@ -120,9 +133,9 @@ internal sealed class TestNode : IDisposable
     }
 
     /// <summary>Makes a pod's namespace and has the plugin wire it.</summary>
-    public TestPod AddPod(string name, string[]? addresses = null)
+    public TestPod AddPod(string name, string[]? addresses = null, string uid = "")
     {
-        var pod = MakePod(name);
+        var pod = MakePod(name, uid);
         pod.Add(addresses ?? []);
         return pod;
     }
@@ -136,9 +149,9 @@ internal sealed class TestNode : IDisposable
     }
 
     /// <summary>Makes a pod's namespace; the plugin is for the caller to run.</summary>
-    public TestPod MakePod(string name)
+    public TestPod MakePod(string name, string uid = "")
     {
-        var pod = new TestPod(this, name);
+        var pod = new TestPod(this, name) { Uid = uid };
         _pods.Add(pod);
         return pod;
     }
@@ -153,7 +166,7 @@ internal sealed class TestNode : IDisposable
     }
 
     /// <summary>Runs the plugin in this node's namespace, as a runtime would.</summary>
-    public CommandOutput Plugin(string command, string containerId, string netns, string pod, string configuration)
+    public CommandOutput Plugin(string command, string containerId, string netns, string pod, string configuration, string podUid = "")
     {
         var start = new ProcessStartInfo(Programs.OverlayCni) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         var (podNamespace, podName) = (pod.Split('/')[0], pod.Split('/')[1]);
@@ -162,7 +175,7 @@ internal sealed class TestNode : IDisposable
         start.Environment["CNI_NETNS"] = netns;
         start.Environment["CNI_IFNAME"] = "eth0";
         start.Environment["CNI_PATH"] = Path.GetDirectoryName(Programs.OverlayCni);
-        start.Environment["CNI_ARGS"] = $"IgnoreUnknown=1;K8S_POD_NAMESPACE={podNamespace};K8S_POD_NAME={podName}";
+        start.Environment["CNI_ARGS"] = $"IgnoreUnknown=1;K8S_POD_NAMESPACE={podNamespace};K8S_POD_NAME={podName}{(podUid.Length > 0 ? $";K8S_POD_UID={podUid}" : "")}";
         using var process = Net.Netns.Run(() => Process.Start(start)!);
         var (output, error) = (process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
         process.StandardInput.Write(configuration);
@@ -195,12 +208,13 @@ internal sealed class TestNode : IDisposable
     }
 }
 
-/// <summary>The two programs as built beside the tests; in the guest, where a just-in-time compiler takes minutes, the native ones.</summary>
+/// <summary>The two programs: as their projects are built, since beside the tests those libraries are missing that the tests' own framework brings; in the guest the native ones.</summary>
 internal static class Programs
 {
-    private static readonly string Folder = Guest.Guest.IsHere ? Guest.Guest.NativePrograms : AppContext.BaseDirectory;
+    public static string Overlay { get; } = Find("Dataplane", "overlay");
 
-    public static string Overlay { get; } = Path.Combine(Folder, "overlay");
+    public static string OverlayCni { get; } = Find("CniShim", "overlay-cni");
 
-    public static string OverlayCni { get; } = Path.Combine(Folder, "overlay-cni");
+    private static string Find(string project, string program) =>
+        Path.Combine(Guest.Guest.IsHere ? Guest.Guest.NativePrograms : AppContext.BaseDirectory.Replace("/Tests/bin/", $"/{project}/bin/", StringComparison.Ordinal), program);
 }

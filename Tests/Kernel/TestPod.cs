@@ -27,6 +27,9 @@ internal sealed class TestPod : IDisposable
 
     public string ContainerId { get; }
 
+    /// <summary>metadata.uid, as the runtime tells it; empty when it tells none.</summary>
+    public string Uid { get; init; } = "";
+
     public NetnsFixture Net { get; }
 
     /// <summary>What ADD answered.</summary>
@@ -39,7 +42,7 @@ internal sealed class TestPod : IDisposable
     /// <summary>The host's end of the pair.</summary>
     public string HostInterface => Result.GetProperty("interfaces")[0].GetProperty("name").GetString()!;
 
-    public CommandOutput TryAdd(string[] addresses, params IReadOnlyList<PortMapping> hostPorts) => Node.Plugin("ADD", ContainerId, Net.Path, Name, Node.Configuration(addresses, hostPorts));
+    public CommandOutput TryAdd(string[] addresses, params IReadOnlyList<PortMapping> hostPorts) => Node.Plugin("ADD", ContainerId, Net.Path, Name, Node.Configuration(addresses, hostPorts), Uid);
 
     public void Add(string[] addresses, params IReadOnlyList<PortMapping> hostPorts)
     {
@@ -48,9 +51,9 @@ internal sealed class TestPod : IDisposable
         Result = JsonDocument.Parse(answer.Output).RootElement;
     }
 
-    public CommandOutput Remove() => Node.Plugin("DEL", ContainerId, Net.Path, Name, Node.Configuration([]));
+    public CommandOutput Remove() => Node.Plugin("DEL", ContainerId, Net.Path, Name, Node.Configuration([]), Uid);
 
-    public CommandOutput Check() => Node.Plugin("CHECK", ContainerId, Net.Path, Name, Insert(Node.Configuration([]), Result));
+    public CommandOutput Check() => Node.Plugin("CHECK", ContainerId, Net.Path, Name, Insert(Node.Configuration([]), Result), Uid);
 
     /// <summary>Listens on a TCP port of every address and accepts for ever.</summary>
     public void Serve(int port)
@@ -63,7 +66,7 @@ internal sealed class TestPod : IDisposable
             return socket;
         });
         _servers.Add(server);
-        _ = AcceptAsync(server);
+        _ = Task.Run(() => AcceptAsync(server));
     }
 
     /// <summary>Whether a TCP connection to an address comes about within a second; a refusal by the other end counts as not.</summary>

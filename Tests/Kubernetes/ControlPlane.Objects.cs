@@ -56,6 +56,13 @@ internal sealed partial class ControlPlane
     /// <summary>Deletes an object, at once.</summary>
     public async Task DeleteAsync(JsonObject value) => await WriteAsync(HttpMethod.Delete, $"{await PathAsync(value)}?gracePeriodSeconds=0", null, "application/json");
 
+    /// <summary>Deletes an object, at once; one that is not there is fine.</summary>
+    public async Task RemoveAsync(JsonObject value)
+    {
+        var (code, answer) = await _client.SendAsync(HttpMethod.Delete, $"{await PathAsync(value)}?gracePeriodSeconds=0", null, "application/json");
+        Assert.That(code, Is.InRange(200, 299).Or.EqualTo(404), $"{answer.ToJsonString()}");
+    }
+
     /// <summary>Deletes every object of a manifest, at once.</summary>
     public async Task DeleteAsync(string yaml)
     {

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
@@ -116,12 +117,22 @@ internal sealed partial class ControlPlane : IDisposable
         Write("tokens.csv", $"{AdminToken},admin,admin,system:masters\n{AgentToken},{Agent},{Agent},\n");
         _processes.Add(new(
             Find("kube-apiserver")!,
-            $"--etcd-servers={_etcd.GetLeftPart(UriPartial.Authority)}", $"--cert-dir={File("certificates")}", $"--tls-cert-file={File("server.crt")}", $"--tls-private-key-file={File("server.key")}",
+            [$"--etcd-servers={_etcd.GetLeftPart(UriPartial.Authority)}", $"--cert-dir={File("certificates")}", $"--tls-cert-file={File("server.crt")}", $"--tls-private-key-file={File("server.key")}",
             "--bind-address=127.0.0.1", $"--secure-port={ports[2]}",
             "--advertise-address=192.0.2.1", "--endpoint-reconciler-type=none", // loopback is refused here; nobody is told this one
             "--service-account-issuer=https://kubernetes.default.svc", $"--service-account-key-file={File("account.key")}", $"--service-account-signing-key-file={File("account.key")}",
             "--authorization-mode=RBAC", $"--token-auth-file={File("tokens.csv")}", "--service-cluster-ip-range=10.96.0.0/16", "--allow-privileged",
-            "--disable-admission-plugins=ServiceAccount")); // no controller makes the account that pods would need
+            "--disable-admission-plugins=ServiceAccount", // no controller makes the account that pods would need
+            .. IsDualStackAsked() ? (string[])["--feature-gates=IPv6DualStack=true"] : []]));
+    }
+
+    // Until 1.23 a Node has but one podCIDR, and a pod one address, unless that is asked for.
+    private static bool IsDualStackAsked()
+    {
+        using var version = Process.Start(new ProcessStartInfo(Find("kube-apiserver")!, ["--version"]) { RedirectStandardOutput = true })!;
+        var text = version.StandardOutput.ReadToEnd();
+        version.WaitForExit();
+        return System.Version.TryParse(text[(text.IndexOf('v') + 1)..].Split('-', '+')[0].Trim(), out var number) && number < new System.Version(1, 23);
     }
 
     private void Write(string name, string text) => System.IO.File.WriteAllText(File(name), text);

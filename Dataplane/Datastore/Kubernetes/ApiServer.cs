@@ -44,7 +44,6 @@ internal sealed class ApiServer : IDisposable
             KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
             SslOptions = new()
             {
-                TargetHost = identity.Configuration.TlsServerName is { Length: > 0 } name ? name : Url.Host,
                 RemoteCertificateValidationCallback = (_, certificate, chain, errors) => IsTrusted(_identity.Configuration, certificate, chain, errors),
                 LocalCertificateSelectionCallback = (_, _, _, _, _) => _identity.Certificate!,
             },
@@ -88,6 +87,8 @@ internal sealed class ApiServer : IDisposable
     {
         using var request = new HttpRequestMessage(method, new Uri(Url, path.TrimStart('/'))) { Version = HttpVersion.Version20, VersionPolicy = HttpVersionPolicy.RequestVersionOrLower, Content = content };
         request.Headers.Accept.Add(new("application/json"));
+        if (_identity.Configuration.TlsServerName is { Length: > 0 } name)
+            request.Headers.Host = name; // the client takes from here which name the certificate is to have, whatever its TLS options say
         request.Headers.UserAgent.Add(new("overlay", typeof(ApiServer).Assembly.GetName().Version?.ToString(3)));
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         deadline.CancelAfter(_toAnswer);
