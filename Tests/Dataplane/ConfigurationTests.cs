@@ -145,7 +145,7 @@ public class ConfigurationTests
     public void Without_a_datastore_it_is_the_API_server() =>
         Assert.That(ConfigurationReader.Read("overlay.yaml", "", None, None).Configuration, Has.Property("DatastoreDirectory").Null);
 
-    // Every text is read with a directory datastore unless it names one itself, since this version refuses the default.
+    // Every text is read with a directory datastore unless it names one itself.
     private static ConfigurationReading Read(string text, Dictionary<string, string>? environment = null, Dictionary<string, string>? flags = null)
     {
         environment ??= [];

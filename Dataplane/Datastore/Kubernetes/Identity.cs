@@ -32,6 +32,11 @@ internal sealed record Identity(KubernetesClientConfiguration Configuration, Ser
                 throw new IOException($"{source} names no API server; set apiServer.");
             return new(read, k8s.Kubernetes.CreateCredentials(read), ReadCertificate(read), DateTime.UtcNow);
         }
+        catch (Exception e) when (e is NullReferenceException or InvalidOperationException or KeyNotFoundException)
+        {
+            // What the client makes of a kubeconfig in which something is missing.
+            throw new IOException($"{source} cannot be used: it lacks something; it needs clusters, users, contexts, and a current-context that names one of these.", e);
+        }
         catch (Exception e) when (e is KubeConfigException or YamlException or CryptographicException or JsonException or FormatException or UnauthorizedAccessException or ArgumentException)
         {
             throw new IOException($"{source} cannot be used: {e.Message.TrimEnd('.')}.", e);
