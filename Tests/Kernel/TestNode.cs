@@ -208,13 +208,12 @@ internal sealed class TestNode : IDisposable
     }
 }
 
-/// <summary>The two programs: as their projects are built, since beside the tests those libraries are missing that the tests' own framework brings; in the guest the native ones.</summary>
+/// <summary>The two programs: as they are built; in the guest and for measurements the native ones.</summary>
 internal static class Programs
 {
-    public static string Overlay { get; } = Find("Dataplane", "overlay");
+    private static readonly string Folder = Guest.Guest.IsHere || Environment.GetEnvironmentVariable("OVERLAY_BENCH") == "1" ? Guest.Guest.NativePrograms : Path.Combine(AppContext.BaseDirectory, "programs");
 
-    public static string OverlayCni { get; } = Find("CniShim", "overlay-cni");
+    public static string Overlay { get; } = Path.Combine(Folder, "overlay");
 
-    private static string Find(string project, string program) =>
-        Path.Combine(Guest.Guest.IsHere ? Guest.Guest.NativePrograms : AppContext.BaseDirectory.Replace("/Tests/bin/", $"/{project}/bin/", StringComparison.Ordinal), program);
+    public static string OverlayCni { get; } = Path.Combine(Folder, "overlay-cni");
 }
