@@ -53,7 +53,7 @@ internal sealed record Rendering(string Node, ProjectedNode Projected, Ruleset R
         var changes = Channel.CreateUnbounded<ClusterChange>();
         var timing = new ListWatchTiming();
         using var server = ApiServer.Open(configuration, timing);
-        using var watch = new ClusterWatch(server, configuration.NodeName, changes.Writer, new(server, configuration.NodeName, TimeSpan.FromSeconds(1)), timing);
+        using var watch = new ClusterWatch(server, configuration.NodeName, changes.Writer, new(server, configuration.NodeName, timing), timing);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         var store = new ClusterStore();
         var running = watch.RunAsync(stop.Token);

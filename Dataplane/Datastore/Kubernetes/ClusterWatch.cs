@@ -1,4 +1,5 @@
 using System.Net;
+using System.Security.Authentication;
 using System.Text.Json;
 using System.Threading.Channels;
 using Overlay.Dataplane.Store;
@@ -51,7 +52,7 @@ internal sealed class ClusterWatch(ApiServer server, string nodeName, ChannelWri
         {
             ResourceEvent.Set { Object: var known } => SetAsync(known, rejected, stop),
             ResourceEvent.Gone { Name: var name } => GoneAsync(resource, name, rejected, stop),
-            ResourceEvent.Failing { Reason: var reason } => FailingAsync(resource, reason, stop),
+            ResourceEvent.Failing failing => FailingAsync(resource, failing, stop),
             _ => ListedAsync(resource, stop),
         };
     }
@@ -68,6 +69,7 @@ internal sealed class ClusterWatch(ApiServer server, string nodeName, ChannelWri
     private async ValueTask GoneAsync(Resource resource, NamespacedName name, HashSet<NamespacedName> rejected, CancellationToken cancellation)
     {
         await changes.WriteAsync(new Manifests.ObjectKey(resource.Kind, name).ToGone(), cancellation).ConfigureAwait(false);
+        events.Forget(resource.PathOf(name));
         if (rejected.Remove(name))
             await changes.WriteAsync(new ClusterChange.Rejected(resource.PathOf(name), []), cancellation).ConfigureAwait(false);
     }
@@ -87,15 +89,16 @@ internal sealed class ClusterWatch(ApiServer server, string nodeName, ChannelWri
     }
 
     // A server that refuses one kind is told of by kind; one that cannot be reached once for all.
-    private async ValueTask FailingAsync(Resource resource, Exception? reason, CancellationToken cancellation)
+    private async ValueTask FailingAsync(Resource resource, ResourceEvent.Failing failing, CancellationToken cancellation)
     {
+        var reason = failing.Reason;
         await _telling.WaitAsync(cancellation).ConfigureAwait(false);
         try
         {
-            var isRefused = reason is ApiException { Code: not (HttpStatusCode.ServiceUnavailable or HttpStatusCode.BadGateway or HttpStatusCode.GatewayTimeout) };
+            var isRefused = reason is ApiException { Code: not (HttpStatusCode.Unauthorized or HttpStatusCode.ServiceUnavailable or HttpStatusCode.BadGateway or HttpStatusCode.GatewayTimeout) };
             if (reason is not null && !isRefused ? _unreachable.Add(resource) && _unreachable.Count == 1 : _unreachable.Remove(resource) && _unreachable.Count == 0)
-                await changes.WriteAsync(new ClusterChange.SourceFailing(server.Url.ToString(), _unreachable.Count == 0 ? "" : Sentence(reason!)), cancellation).ConfigureAwait(false);
-            await changes.WriteAsync(new ClusterChange.SourceFailing(resource.Path, isRefused ? Sentence(reason!) : ""), cancellation).ConfigureAwait(false);
+                await changes.WriteAsync(new ClusterChange.SourceFailing(server.Url.ToString(), _unreachable.Count == 0 ? "" : Sentence(failing)), cancellation).ConfigureAwait(false);
+            await changes.WriteAsync(new ClusterChange.SourceFailing(resource.Path, isRefused ? Sentence(failing) : ""), cancellation).ConfigureAwait(false);
         }
         finally
         {
@@ -103,12 +106,19 @@ internal sealed class ClusterWatch(ApiServer server, string nodeName, ChannelWri
         }
     }
 
-    private static string Sentence(Exception reason)
+    private string Sentence(ResourceEvent.Failing failing)
     {
-        var cause = reason;
+        var cause = failing.Reason!;
         while (cause.InnerException is { } inner && cause is HttpRequestException)
             cause = inner;
-        var rights = reason is ApiException { Code: HttpStatusCode.Forbidden } ? " Give the agent's service account the ClusterRole of the chart." : "";
-        return $"the API server is not heard since {DateTime.UtcNow:yyyy-MM-ddTHH:mm:ssZ}: {cause.Message.TrimEnd('.')}. What was last known of the cluster stays in force.{rights}";
+        var remedy = failing.Reason switch
+        {
+            ApiException { Code: HttpStatusCode.Forbidden } => " Give the agent's service account the ClusterRole of the chart.",
+            ApiException { Code: HttpStatusCode.Unauthorized } => " The token or certificate is none that it knows.",
+            _ when cause is AuthenticationException => " Its certificate is not for this address, or not of the certificate authority that is configured.",
+            _ => "",
+        };
+        var meanwhile = _unlisted.Count > 0 ? "Until it answers nothing is changed." : "What was last known of the cluster stays in force.";
+        return $"the API server is not heard since {failing.Since:yyyy-MM-ddTHH:mm:ssZ}: {cause.Message.TrimEnd('.')}. {meanwhile}{remedy}";
     }
 }

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Security.Cryptography;
@@ -9,45 +10,61 @@ using System.Threading.Channels;
 namespace Overlay.Dataplane.Datastore.Kubernetes;
 
 /// <summary>
-/// Tells whoever looks at a policy's Events (core/v1) that it was rejected and isolates its pods. Every agent of a cluster finds the same wrong in the same policy, so all of
-/// them give the Event one name, by which the API server takes the first and refuses the others. Rate limited; what is too much is left to log, metric and status.
+/// Tells whoever looks at a policy's Events (core/v1) that it was rejected and isolates its pods, as long as it is, since Kubernetes forgets an Event after an hour. Every agent of a cluster finds the
+/// same wrong in the same policy, so all of them give the Event one name, by which the API server takes the first and refuses the others. Rate limited.
 /// </summary>
 /// <param name="server">The API server.</param>
 /// <param name="nodeName">This node.</param>
-/// <param name="pause">Between two Events, after the first <see cref="Burst"/>.</param>
-internal sealed class EventWriter(ApiServer server, string nodeName, TimeSpan pause)
+/// <param name="timing">When to tell again.</param>
+internal sealed class EventWriter(ApiServer server, string nodeName, ListWatchTiming timing)
 {
     /// <summary>So many Events may follow each other at once.</summary>
     public const int Burst = 10;
 
     private const int LongestMessage = 1024; // pkg/apis/core/validation/events.go
-    private readonly Channel<ApiObject> _rejected = Channel.CreateBounded<ApiObject>(new BoundedChannelOptions(256) { FullMode = BoundedChannelFullMode.DropWrite });
+    private readonly ConcurrentDictionary<string, ApiObject> _wrong = new(StringComparer.Ordinal);
+    private readonly Channel<bool> _changes = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+    private (int Left, DateTime Filled) _bucket = (Burst, DateTime.UtcNow);
 
-    /// <summary>Tells of a policy, unless there is nothing wrong with it. Never blocks.</summary>
+    /// <summary>Tells of a policy, as long as there is something wrong with it. Never blocks.</summary>
     public void Tell(ApiObject policy)
     {
         if (policy is { Rejections.Count: > 0, Resource.Kind: "NetworkPolicy" or "ClusterNetworkPolicy" })
-            _rejected.Writer.TryWrite(policy);
+        {
+            _wrong[policy.Path] = policy;
+            _changes.Writer.TryWrite(true);
+        }
+        else
+        {
+            Forget(policy.Path);
+        }
     }
+
+    /// <summary>A policy is gone.</summary>
+    public void Forget(string path) => _wrong.TryRemove(path, out _);
 
     /// <summary>Sends what there is to tell, until cancelled.</summary>
     public async Task RunAsync(CancellationToken cancellation)
     {
-        var told = new HashSet<string>(StringComparer.Ordinal);
-        var (left, filled) = (Burst, DateTime.UtcNow);
-        await foreach (var policy in _rejected.Reader.ReadAllAsync(cancellation).ConfigureAwait(false))
+        var told = new Dictionary<string, DateTime>(StringComparer.Ordinal);
+        while (true)
         {
-            var (path, name, body) = Write(policy, nodeName, DateTime.UtcNow);
-            if (told.Count > 1024)
-                told.Clear();
-            if (!told.Add(name))
-                continue;
-            left = Math.Min(Burst, left + (int)((DateTime.UtcNow - filled) / pause));
-            if (left == 0)
-                await Task.Delay(pause, cancellation).ConfigureAwait(false);
-            (left, filled) = (Math.Max(0, left - 1), DateTime.UtcNow);
-            if (!await SendAsync(path, body, cancellation).ConfigureAwait(false))
-                told.Remove(name);
+            var isDone = true;
+            foreach (var (_, policy) in _wrong.OrderBy(pair => pair.Key, StringComparer.Ordinal).ToList())
+            {
+                var (path, name, body) = Write(policy, nodeName, DateTime.UtcNow);
+                if (told.TryGetValue(name, out var time) && DateTime.UtcNow - time < timing.EventLasts)
+                    continue;
+                await PaceAsync(cancellation).ConfigureAwait(false);
+                if (await SendAsync(path, body, cancellation).ConfigureAwait(false))
+                    told[name] = DateTime.UtcNow;
+                else
+                    isDone = false;
+            }
+
+            foreach (var old in told.Where(pair => DateTime.UtcNow - pair.Value >= timing.EventLasts).Select(pair => pair.Key).ToList())
+                told.Remove(old);
+            await AwaitChangeAsync(isDone ? timing.EventLasts / 4 : timing.RetryLast, cancellation).ConfigureAwait(false);
         }
     }
 
@@ -100,6 +117,28 @@ internal sealed class EventWriter(ApiServer server, string nodeName, TimeSpan pa
         return ($"/api/v1/namespaces/{ns}/events", name, buffer.WrittenSpan.ToArray());
     }
 
+    private async Task AwaitChangeAsync(TimeSpan longest, CancellationToken cancellation)
+    {
+        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        timeout.CancelAfter(longest);
+        try
+        {
+            await _changes.Reader.ReadAsync(timeout.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            // Time to look whether something is to be told again.
+        }
+    }
+
+    private async Task PaceAsync(CancellationToken cancellation)
+    {
+        var left = Math.Min(Burst, _bucket.Left + (int)((DateTime.UtcNow - _bucket.Filled) / timing.BetweenEvents));
+        if (left == 0)
+            await Task.Delay(timing.BetweenEvents, cancellation).ConfigureAwait(false);
+        _bucket = (Math.Max(0, left - 1), DateTime.UtcNow);
+    }
+
     // Returns whether it need not be told again.
     private async Task<bool> SendAsync(string path, byte[] json, CancellationToken cancellation)
     {
@@ -117,7 +156,7 @@ internal sealed class EventWriter(ApiServer server, string nodeName, TimeSpan pa
         }
         catch (Exception e) when (e is HttpRequestException or IOException)
         {
-            return false; // The policy's next change, or the next start, tells it.
+            return false;
         }
     }
 }

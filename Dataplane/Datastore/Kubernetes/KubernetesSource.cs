@@ -8,8 +8,6 @@ namespace Overlay.Dataplane.Datastore.Kubernetes;
 /// <summary>An API server, and what this node tells there: its Node's condition, and Events of policies that were rejected.</summary>
 internal sealed class KubernetesSource : ClusterSource
 {
-    private static readonly TimeSpan BetweenEvents = TimeSpan.FromSeconds(10);
-
     private readonly ApiServer _server;
     private readonly ClusterWatch _watch;
     private readonly EventWriter _events;
@@ -23,7 +21,7 @@ internal sealed class KubernetesSource : ClusterSource
     public KubernetesSource(OverlayConfiguration configuration, ChannelWriter<ClusterChange> changes, ListWatchTiming timing)
     {
         _server = ApiServer.Open(configuration, timing);
-        _events = new(_server, configuration.NodeName, BetweenEvents);
+        _events = new(_server, configuration.NodeName, timing);
         _watch = new(_server, configuration.NodeName, changes, _events, timing);
         _condition = new(_server, configuration.NodeName, changes, timing.Retry());
     }

@@ -24,7 +24,8 @@ internal abstract record ResourceEvent
 
     /// <summary>The server does not answer as it should; it is asked on and on, and what was told stays true as far as is known.</summary>
     /// <param name="Reason">Why; null: it answers again.</param>
-    public sealed record Failing(Exception? Reason) : ResourceEvent;
+    /// <param name="Since">When it first did not (UTC).</param>
+    public sealed record Failing(Exception? Reason, DateTime Since) : ResourceEvent;
 }
 
 /// <summary>
@@ -42,8 +43,9 @@ internal sealed class ListWatch(ApiServer server, Resource resource, ListWatchTi
     private HashSet<NamespacedName> _known = [];
     private string _revision = "";
     private bool _hasListed;
-    private Stopwatch? _failing;
+    private (DateTime Since, Stopwatch Clock, bool IsRefused)? _failing;
     private bool _isToldFailing;
+    private bool _hasExpired;
 
     /// <summary>Lists and watches until cancelled.</summary>
     public async Task RunAsync(CancellationToken cancellation)
@@ -57,12 +59,16 @@ internal sealed class ListWatch(ApiServer server, Resource resource, ListWatchTi
             }
             catch (ApiException e) when (_revision.Length > 0 && (e.IsExpired || (resource.IsOptional && e.Code == HttpStatusCode.NotFound)))
             {
-                // The list has the last word, also on whether there is such a kind.
+                // The list has the last word, also on whether there is such a kind. At once, unless the list before was for the same reason.
                 _revision = "";
-                wait = _backoff.Next();
+                wait = _hasExpired ? _backoff.Next() : TimeSpan.Zero;
+                _hasExpired = true;
             }
             catch (Exception e) when (e is ApiException or HttpRequestException or IOException or JsonException)
             {
+                // What a watch says that cannot be read would be said again: a list goes past it.
+                if (e is JsonException)
+                    _revision = "";
                 wait = await FailAsync(e, cancellation).ConfigureAwait(false);
             }
 
@@ -75,7 +81,7 @@ internal sealed class ListWatch(ApiServer server, Resource resource, ListWatchTi
     {
         var seen = new HashSet<NamespacedName>();
         var (next, limit) = ("", timing.PageSize);
-        var isFirst = true;
+        var (isFirst, isReady) = (true, false);
         while (isFirst || next.Length > 0)
         {
             var query = $"?limit={limit}{(next.Length > 0 ? $"&continue={Uri.EscapeDataString(next)}" : _hasListed ? "" : "&resourceVersion=0")}";
@@ -92,9 +98,14 @@ internal sealed class ListWatch(ApiServer server, Resource resource, ListWatchTi
             }
             catch (ApiException e) when (e.Code == HttpStatusCode.NotFound && resource.IsOptional && isFirst)
             {
-                await IsReadyAsync(cancellation).ConfigureAwait(false);
-                await EndListAsync([], cancellation).ConfigureAwait(false);
-                return false;
+                if (isReady)
+                {
+                    await EndListAsync([], cancellation).ConfigureAwait(false);
+                    return false;
+                }
+
+                await AwaitReadyAsync(cancellation).ConfigureAwait(false);
+                isReady = true; // and asked once more, now that it knows
             }
         }
 
@@ -133,7 +144,7 @@ internal sealed class ListWatch(ApiServer server, Resource resource, ListWatchTi
     }
 
     // A server that is just starting does not know of CustomResourceDefinitions yet, and must not be believed that there are none.
-    private async Task IsReadyAsync(CancellationToken cancellation)
+    private async Task AwaitReadyAsync(CancellationToken cancellation)
     {
         try
         {
@@ -155,19 +166,38 @@ internal sealed class ListWatch(ApiServer server, Resource resource, ListWatchTi
         using var response = await server.GetAsync(path, cancellation).ConfigureAwait(false);
         using var stream = await response.Content.ReadAsStreamAsync(cancellation).ConfigureAwait(false);
         using var buffer = new BodyBuffer(stream, lasting + timing.Silence);
-        await RecoverAsync(cancellation).ConfigureAwait(false);
         var events = 0;
-        await foreach (var change in new WatchBody(buffer).EventsAsync(cancellation).ConfigureAwait(false))
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var proven = ProveAsync(ended.Token);
+        try
         {
-            await TakeAsync(change, cancellation).ConfigureAwait(false);
-            events++;
-            _backoff.Reset();
+            await foreach (var change in new WatchBody(buffer).EventsAsync(cancellation).ConfigureAwait(false))
+            {
+                await TakeAsync(change, cancellation).ConfigureAwait(false);
+                events++;
+                _backoff.Reset();
+                _hasExpired = false;
+                await RecoverAsync(cancellation).ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            await ended.CancelAsync().ConfigureAwait(false);
+            await proven.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
         if (events == 0 && clock.Elapsed < timing.Shortest)
             throw new IOException("the watch ended as soon as it had begun");
         _backoff.Reset();
         return TimeSpan.Zero;
+    }
+
+    // That a watch begins well proves nothing yet; that it says something that can be read, or lasts for a while, does.
+    private async Task ProveAsync(CancellationToken cancellation)
+    {
+        await Task.Delay(timing.Bearable, cancellation).ConfigureAwait(false);
+        _hasExpired = false;
+        await RecoverAsync(cancellation).ConfigureAwait(false);
     }
 
     private async ValueTask TakeAsync(WatchEvent change, CancellationToken cancellation)
@@ -207,11 +237,14 @@ internal sealed class ListWatch(ApiServer server, Resource resource, ListWatchTi
     private async ValueTask<TimeSpan> FailAsync(Exception reason, CancellationToken cancellation)
     {
         // A connection may break; that none comes about for a while is worth telling. Who has nothing yet is told at once.
-        _failing ??= Stopwatch.StartNew();
-        if (!_hasListed || _failing.Elapsed >= timing.Bearable)
+        // A server that has just come back refuses for a moment what it has not read up on yet.
+        var isRefused = reason is ApiException;
+        if (_failing is null || _failing.Value.IsRefused != isRefused)
+            _failing = (_failing?.Since ?? DateTime.UtcNow, Stopwatch.StartNew(), isRefused);
+        if (!_hasListed || _failing.Value.Clock.Elapsed >= timing.Bearable)
         {
             _isToldFailing = true;
-            await tell(new ResourceEvent.Failing(reason), cancellation).ConfigureAwait(false);
+            await tell(new ResourceEvent.Failing(reason, _failing.Value.Since), cancellation).ConfigureAwait(false);
         }
 
         var wait = _backoff.Next();
@@ -224,6 +257,6 @@ internal sealed class ListWatch(ApiServer server, Resource resource, ListWatchTi
         if (!_isToldFailing)
             return;
         _isToldFailing = false;
-        await tell(new ResourceEvent.Failing(null), cancellation).ConfigureAwait(false);
+        await tell(new ResourceEvent.Failing(null, default), cancellation).ConfigureAwait(false);
     }
 }

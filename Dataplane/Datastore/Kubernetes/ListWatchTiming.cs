@@ -1,6 +1,6 @@
 namespace Overlay.Dataplane.Datastore.Kubernetes;
 
-/// <summary>How patient a <see cref="ListWatch"/> is. The defaults are for clusters; tests are less patient.</summary>
+/// <summary>How patient we are with an API server, and it is to be with us. The defaults are for clusters; tests are less patient.</summary>
 internal sealed record ListWatchTiming
 {
     /// <summary>Objects a page.</summary>
@@ -29,6 +29,12 @@ internal sealed record ListWatchTiming
 
     /// <summary>The longest wait between two tries.</summary>
     public TimeSpan RetryLast { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>How long the cluster keeps an Event (kube-apiserver --event-ttl).</summary>
+    public TimeSpan EventLasts { get; init; } = TimeSpan.FromHours(1);
+
+    /// <summary>Least time between two Events, after the first few.</summary>
+    public TimeSpan BetweenEvents { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>How long the next watch is to last.</summary>
     public TimeSpan Watch() => WatchAtLeast * (1 + Random.Shared.NextDouble());

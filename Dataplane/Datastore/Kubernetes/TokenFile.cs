@@ -16,7 +16,10 @@ internal sealed class TokenFile(string path) : ITokenProvider
     {
         try
         {
-            return new("Bearer", (await File.ReadAllTextAsync(path, cancellationToken).ConfigureAwait(false)).Trim());
+            var token = (await File.ReadAllTextAsync(path, cancellationToken).ConfigureAwait(false)).Trim();
+            return token.Length > 0 && token.All(character => character is > ' ' and <= '~')
+                ? new("Bearer", token)
+                : throw new IOException($"the token file {path} holds no token: one line of letters, digits and such is expected");
         }
         catch (UnauthorizedAccessException e)
         {
