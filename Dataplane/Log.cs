@@ -16,7 +16,7 @@ internal static class Log
         Write(log, LogEventLevel.Information, 3, "set {Sysctl}", setting);
 
     public static void Serving(ILogger log, string conflist) =>
-        Write(log, LogEventLevel.Information, 4, "this node forwards and enforces; CNI configuration written to {File}", conflist);
+        Write(log, LogEventLevel.Information, 4, "this node forwards and enforces; CNI configuration is in {File}", conflist);
 
     public static void PodWired(ILogger log, string pod, string addresses, string device) =>
         Write(log, LogEventLevel.Information, 10, "pod {Pod} wired with {Addresses} on {Device}", pod, addresses, device);

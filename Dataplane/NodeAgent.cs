@@ -147,7 +147,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         if (dataplane.PodCidrs.Count > 0)
         {
             var path = Path.Combine(configuration.CniConfDir, configuration.CniConfName);
-            if (new Conflist(configuration.Socket, configuration.CniIpamDir, dataplane.PodCidrs).WriteTo(path))
+            if (new Conflist(configuration.Socket, configuration.CniIpamDir, dataplane.PodCidrs).WriteTo(path) || !_serving)
                 Log.Serving(log, path);
         }
 

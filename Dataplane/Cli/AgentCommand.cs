@@ -5,6 +5,7 @@ using Overlay.Dataplane.Desired;
 using Serilog;
 using Serilog.Core;
 using Serilog.Events;
+using Serilog.Filters;
 using Serilog.Formatting.Compact;
 
 namespace Overlay.Dataplane.Cli;
@@ -93,7 +94,7 @@ internal static class AgentCommand
             .MinimumLevel.Override("Microsoft", LogEventLevel.Warning)
 
             // The host would tell of a failed agent with a stack trace; we do, in one line.
-            .MinimumLevel.Override("Microsoft.Extensions.Hosting", LogEventLevel.Fatal)
+            .Filter.ByExcluding(Matching.FromSource("Microsoft.Extensions.Hosting"))
             .Enrich.WithProperty("EventId", 0);
         return configuration.LogFormat == LogFormat.Json
             ? log.WriteTo.Console(new CompactJsonFormatter()).CreateLogger()

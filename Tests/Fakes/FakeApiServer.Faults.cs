@@ -38,6 +38,13 @@ public sealed partial class FakeApiServer
             _injections.Add(new(predicate, fault) { Times = times });
     }
 
+    /// <summary>Nothing goes wrong any more in requests to come.</summary>
+    public void ClearFaults()
+    {
+        lock (_injections)
+            _injections.Clear();
+    }
+
     /// <summary>Ends every <see cref="FakeFault.Silence"/>: the server goes on where it stopped.</summary>
     public void Release() => Interlocked.Exchange(ref _released, new(TaskCreationOptions.RunContinuationsAsynchronously)).SetResult();
 

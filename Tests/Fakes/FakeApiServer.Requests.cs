@@ -12,6 +12,7 @@ public sealed partial class FakeApiServer
     private const int CompressedFrom = 128 * 1024;
 
     private readonly ConcurrentDictionary<string, bool> _tokens = [];
+    private readonly ConcurrentDictionary<string, bool> _thumbprints = [];
 
     /// <summary>A token that it takes, at first.</summary>
     public string Token { get; } = $"{Guid.NewGuid():N}";
@@ -21,6 +22,15 @@ public sealed partial class FakeApiServer
 
     /// <summary>Answers requests with this token with 401 from now on.</summary>
     public void RejectToken(string token) => _tokens.TryRemove(token, out _);
+
+    /// <summary>Takes a client's certificate from now on, or not any more, by its thumbprint.</summary>
+    public void AcceptCertificate(string thumbprint, bool accept = true)
+    {
+        if (accept)
+            _thumbprints[thumbprint] = true;
+        else
+            _thumbprints.TryRemove(thumbprint, out _);
+    }
 
     private async Task AnswerAsync(HttpContext context)
     {
@@ -54,7 +64,8 @@ public sealed partial class FakeApiServer
     private async Task AnswerAsync(HttpContext context, SeenRequest request)
     {
         var authorization = request.Headers.GetValueOrDefault("Authorization") ?? "";
-        if (!authorization.StartsWith("Bearer ", StringComparison.Ordinal) || !_tokens.ContainsKey(authorization["Bearer ".Length..]))
+        var isKnown = context.Connection.ClientCertificate is { } certificate && _thumbprints.ContainsKey(certificate.Thumbprint);
+        if (!isKnown && (!authorization.StartsWith("Bearer ", StringComparison.Ordinal) || !_tokens.ContainsKey(authorization["Bearer ".Length..])))
             throw StatusException.Of(401);
         var kinds = _storage.Kinds;
         if (request.Path is "/readyz" or "/livez" or "/healthz")

@@ -4,6 +4,7 @@ using System.Net;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -15,7 +16,7 @@ namespace Overlay.Tests.Fakes;
 /// </summary>
 public sealed partial class FakeApiServer : IAsyncDisposable
 {
-    private readonly TestCertificates _certificates = TestCertificates.Create();
+    private TestCertificates _certificates = TestCertificates.Create();
     private readonly ConcurrentDictionary<string, ConnectionContext> _connections = [];
     private readonly IPAddress _address;
     private WebApplication? _listener;
@@ -62,6 +63,15 @@ public sealed partial class FakeApiServer : IAsyncDisposable
         _reservation.Bind(new IPEndPoint(_address, Url.Port));
     }
 
+    /// <summary>Has a new authority, and a certificate of it: every connection is reset, and new ones show the new certificate.</summary>
+    public async Task RenewAuthorityAsync()
+    {
+        await StopListeningAsync();
+        _certificates.Dispose();
+        _certificates = TestCertificates.Create();
+        await ResumeListeningAsync();
+    }
+
     /// <summary>Listens again, on the same port.</summary>
     public async Task ResumeListeningAsync()
     {
@@ -74,7 +84,11 @@ public sealed partial class FakeApiServer : IAsyncDisposable
             options.Listen(_address, Url.Port, listen =>
             {
                 listen.Use(next => connection => TrackAsync(connection, next));
-                listen.UseHttps(_certificates.Server);
+                listen.UseHttps(_certificates.Server, https =>
+                {
+                    https.ClientCertificateMode = ClientCertificateMode.AllowCertificate;
+                    https.AllowAnyClientCertificate(); // who it is, a request is asked
+                });
             });
         });
         // A flush is done when the socket has the bytes: so a reset comes behind them, at the byte that was asked for.

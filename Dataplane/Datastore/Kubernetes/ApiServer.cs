@@ -1,64 +1,31 @@
 using System.Net;
-using System.Net.Security;
-using System.Net.Sockets;
-using System.Security.Cryptography.X509Certificates;
 using System.Text.Json;
-using k8s;
 using Overlay.Dataplane.Desired;
 
 namespace Overlay.Dataplane.Datastore.Kubernetes;
 
-/// <summary>
-/// The API server: where it is, who we are to it, and one HTTP client for everything that is asked of it. Over HTTP/2 all watches share a connection, whose pings find out when
-/// the other end is gone; where there is only HTTP/1.1, TCP's keep-alives do.
-/// </summary>
+/// <summary>The API server: where it is, who we are to it, and everything that is asked of it. Credentials that are exchanged while we run are taken up when the old ones are refused.</summary>
 internal sealed class ApiServer : IDisposable
 {
     private const int LargestStatus = 64 * 1024;
     private const int LargestObject = 16 * 1024 * 1024; // etcd's own limit is a tenth of this
-    private static readonly TimeSpan ToConnect = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan PingEvery = TimeSpan.FromSeconds(15);
-    private static readonly TimeSpan Reload = TimeSpan.FromSeconds(2);
-
     private readonly OverlayConfiguration _configuration;
-    private readonly TimeSpan _toAnswer;
-    private readonly HttpClient _http;
-    private readonly Lock _reloading = new();
-    private volatile Identity _identity;
+    private readonly ListWatchTiming _timing;
+    private readonly Lock _renewing = new();
+    private volatile ApiConnection _connection;
+    private DateTime _looked = DateTime.UtcNow;
 
-    private ApiServer(OverlayConfiguration configuration, TimeSpan toAnswer, Identity identity)
-    {
-        _configuration = configuration;
-        _toAnswer = toAnswer;
-        _identity = identity;
-        Url = new Uri(identity.Configuration.Host.TrimEnd('/') + "/");
-        var handler = new SocketsHttpHandler
-        {
-            AutomaticDecompression = DecompressionMethods.GZip,
-            ConnectTimeout = ToConnect,
-            ConnectCallback = ConnectAsync,
-            EnableMultipleHttp2Connections = true,
-            InitialHttp2StreamWindowSize = 512 * 1024,
-            KeepAlivePingDelay = PingEvery,
-            KeepAlivePingTimeout = PingEvery,
-            KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
-            SslOptions = new()
-            {
-                RemoteCertificateValidationCallback = (_, certificate, chain, errors) => IsTrusted(_identity.Configuration, certificate, chain, errors),
-                LocalCertificateSelectionCallback = (_, _, _, _, _) => _identity.Certificate!,
-            },
-        };
-        _http = new(handler) { Timeout = Timeout.InfiniteTimeSpan, BaseAddress = Url };
-    }
+    private ApiServer(OverlayConfiguration configuration, ListWatchTiming timing, Identity identity) =>
+        (_configuration, _timing, _connection) = (configuration, timing, new(identity));
 
     /// <summary>Its address; ends in a slash.</summary>
-    public Uri Url { get; }
+    public Uri Url => _connection.Url;
 
     /// <summary>Reads address and credentials from the kubeconfig, or from what Kubernetes gives every pod; nothing is connected to yet.</summary>
     /// <param name="configuration">Of the node.</param>
-    /// <param name="timing">How long the head of an answer may take.</param>
+    /// <param name="timing">How long the head of an answer may take, and how often credentials may be read anew.</param>
     /// <exception cref="IOException">They cannot be had or used: one clear sentence.</exception>
-    public static ApiServer Open(OverlayConfiguration configuration, ListWatchTiming timing) => new(configuration, timing.Answer, Identity.Read(configuration));
+    public static ApiServer Open(OverlayConfiguration configuration, ListWatchTiming timing) => new(configuration, timing, Identity.Read(configuration));
 
     /// <summary>Asks for what is at a path; the body is for the caller to read, and the response to dispose.</summary>
     /// <param name="path">Such as <c>/api/v1/pods?limit=500</c>.</param>
@@ -85,36 +52,45 @@ internal sealed class ApiServer : IDisposable
     /// <inheritdoc cref="GetAsync" path="/exception"/>
     public async Task<HttpResponseMessage> SendAsync(HttpMethod method, string path, HttpContent? content, CancellationToken cancellation)
     {
-        using var request = new HttpRequestMessage(method, new Uri(Url, path.TrimStart('/'))) { Version = HttpVersion.Version20, VersionPolicy = HttpVersionPolicy.RequestVersionOrLower, Content = content };
+        var connection = _connection;
+        using var request = new HttpRequestMessage(method, new Uri(connection.Url, path.TrimStart('/'))) { Version = HttpVersion.Version20, VersionPolicy = HttpVersionPolicy.RequestVersionOrLower, Content = content };
         request.Headers.Accept.Add(new("application/json"));
-        if (_identity.Configuration.TlsServerName is { Length: > 0 } name)
+        if (connection.Identity.Configuration.TlsServerName is { Length: > 0 } name)
             request.Headers.Host = name; // the client takes from here which name the certificate is to have, whatever its TLS options say
         request.Headers.UserAgent.Add(new("overlay", typeof(ApiServer).Assembly.GetName().Version?.ToString(3)));
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        deadline.CancelAfter(_toAnswer);
+        deadline.CancelAfter(_timing.Answer);
         try
         {
-            var identity = _identity;
-            if (identity.Credentials is { } credentials)
-                await credentials.ProcessHttpRequestAsync(request, deadline.Token).ConfigureAwait(false);
-            var response = await _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, deadline.Token).ConfigureAwait(false);
+            await connection.Identity.AuthorizeAsync(request, deadline.Token).ConfigureAwait(false);
+            var response = await connection.Http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, deadline.Token).ConfigureAwait(false);
             if (response.IsSuccessStatusCode)
                 return response;
             using (response)
             {
                 if (response.StatusCode == HttpStatusCode.Unauthorized)
-                    ReadIdentityAnew(identity);
+                    Renew(connection);
                 throw await RefusalAsync(method, path, response, deadline.Token).ConfigureAwait(false);
             }
         }
-        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        catch (HttpRequestException)
         {
-            throw new IOException($"no answer within {_toAnswer.TotalSeconds:0} s");
+            // The authority that we know may be the old one, and the address.
+            Renew(connection);
+            throw;
+        }
+        catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException && !cancellation.IsCancellationRequested)
+        {
+            throw new IOException(
+                deadline.IsCancellationRequested ? $"no answer within {_timing.Answer.TotalSeconds:0} s"
+                : e.InnerException is TimeoutException ? $"no connection within {ApiConnection.ToConnect.TotalSeconds:0} s"
+                : "there are new credentials",
+                e);
         }
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _http.Dispose();
+    public void Dispose() => _connection.Dispose();
 
     /// <summary>What a Status object says, as an exception.</summary>
     /// <param name="what">What was asked, such as <c>GET /api/v1/pods</c>.</param>
@@ -182,61 +158,26 @@ internal sealed class ApiServer : IDisposable
         return buffer.ToArray();
     }
 
-    // Tokens and certificates are exchanged now and then; whoever is refused looks whether there are new ones.
-    private void ReadIdentityAnew(Identity refused)
+    // Tokens, certificates and authorities are exchanged now and then; whoever is refused, or refuses, looks whether there are new ones.
+    private void Renew(ApiConnection failed)
     {
-        lock (_reloading)
+        lock (_renewing)
         {
-            if (_identity != refused || DateTime.UtcNow - refused.Since < Reload)
+            if (_connection != failed || DateTime.UtcNow - _looked < _timing.Renew)
                 return;
+            _looked = DateTime.UtcNow;
             try
             {
-                _identity = Identity.Read(_configuration);
+                var identity = Identity.Read(_configuration);
+                if (identity.Fingerprint == failed.Identity.Fingerprint)
+                    return;
+                _connection = new(identity);
+                failed.Dispose();
             }
             catch (IOException)
             {
                 // In the middle of being exchanged; the next refusal looks again.
             }
-        }
-    }
-
-    // A certificate counts when it is the server's by name and one of the configured authorities has signed it: then nobody else's word is good enough.
-    private static bool IsTrusted(KubernetesClientConfiguration configuration, X509Certificate? certificate, X509Chain? chain, SslPolicyErrors errors)
-    {
-        if (configuration.SkipTlsVerify || configuration.SslCaCerts is not { Count: > 0 })
-            return configuration.SkipTlsVerify || errors == SslPolicyErrors.None;
-        return (errors & ~SslPolicyErrors.RemoteCertificateChainErrors) == 0 && IsSigned(configuration, certificate, chain);
-    }
-
-    private static bool IsSigned(KubernetesClientConfiguration configuration, X509Certificate? certificate, X509Chain? presented)
-    {
-        if (certificate is not X509Certificate2 leaf)
-            return false;
-        using var chain = new X509Chain();
-        chain.ChainPolicy.TrustMode = X509ChainTrustMode.CustomRootTrust;
-        chain.ChainPolicy.CustomTrustStore.AddRange(configuration.SslCaCerts);
-        chain.ChainPolicy.RevocationMode = X509RevocationMode.NoCheck;
-        if (presented is not null)
-            chain.ChainPolicy.ExtraStore.AddRange(presented.ChainElements.Select(element => element.Certificate).ToArray());
-        return chain.Build(leaf);
-    }
-
-    private static async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancellation)
-    {
-        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-        try
-        {
-            socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
-            socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime, (int)PingEvery.TotalSeconds);
-            socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveInterval, 5);
-            socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveRetryCount, 3);
-            await socket.ConnectAsync(context.DnsEndPoint, cancellation).ConfigureAwait(false);
-            return new NetworkStream(socket, ownsSocket: true);
-        }
-        catch
-        {
-            socket.Dispose();
-            throw;
         }
     }
 }

@@ -17,6 +17,7 @@ internal sealed class ClusterWatch(ApiServer server, string nodeName, ChannelWri
 {
     private readonly HashSet<Resource> _unlisted = [.. Resource.All];
     private readonly HashSet<Resource> _unreachable = [];
+    private string _unreachableUrl = ""; // as it was told: the address may change
     private readonly SemaphoreSlim _telling = new(1);
 
     /// <summary>Runs until cancelled.</summary>
@@ -97,7 +98,11 @@ internal sealed class ClusterWatch(ApiServer server, string nodeName, ChannelWri
         {
             var isRefused = reason is ApiException { Code: not (HttpStatusCode.Unauthorized or HttpStatusCode.ServiceUnavailable or HttpStatusCode.BadGateway or HttpStatusCode.GatewayTimeout) };
             if (reason is not null && !isRefused ? _unreachable.Add(resource) && _unreachable.Count == 1 : _unreachable.Remove(resource) && _unreachable.Count == 0)
-                await changes.WriteAsync(new ClusterChange.SourceFailing(server.Url.ToString(), _unreachable.Count == 0 ? "" : Sentence(failing)), cancellation).ConfigureAwait(false);
+            {
+                _unreachableUrl = _unreachable.Count == 0 ? _unreachableUrl : server.Url.ToString();
+                await changes.WriteAsync(new ClusterChange.SourceFailing(_unreachableUrl, _unreachable.Count == 0 ? "" : Sentence(failing)), cancellation).ConfigureAwait(false);
+            }
+
             await changes.WriteAsync(new ClusterChange.SourceFailing(resource.Path, isRefused ? Sentence(failing) : ""), cancellation).ConfigureAwait(false);
         }
         finally

@@ -1,3 +1,4 @@
+using System.ComponentModel;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
@@ -15,44 +16,82 @@ namespace Overlay.Dataplane.Datastore.Kubernetes;
 /// <param name="Configuration">Address, authorities, and the rest.</param>
 /// <param name="Credentials">Puts itself into a request's head; null when a certificate, or nothing, says who we are.</param>
 /// <param name="Certificate">Of the client, with its key; null for none.</param>
-/// <param name="Since">When it was read (UTC).</param>
-internal sealed record Identity(KubernetesClientConfiguration Configuration, ServiceClientCredentials? Credentials, X509Certificate2? Certificate, DateTime Since)
+internal sealed record Identity(KubernetesClientConfiguration Configuration, ServiceClientCredentials? Credentials, X509Certificate2? Certificate)
 {
+    /// <summary>The same for the same server, authorities and credentials, and not to be told from it.</summary>
+    public string Fingerprint => Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\n', (string?[])
+    [
+        Configuration.Host, Configuration.TlsServerName, Configuration.SkipTlsVerify.ToString(), Configuration.AccessToken, Configuration.Username, Configuration.Password,
+        (Configuration.TokenProvider as TokenFile)?.Path, Certificate?.Thumbprint, .. Configuration.SslCaCerts?.Select(authority => authority.Thumbprint) ?? [],
+    ]))));
+
     /// <summary>Reads it.</summary>
     /// <exception cref="IOException">It cannot be had or used: one clear sentence.</exception>
     public static Identity Read(OverlayConfiguration configuration)
     {
-        var source = configuration.Kubeconfig.Length > 0 ? $"kubeconfig {configuration.Kubeconfig}" : "the pod's own credentials";
+        var kubeconfig = configuration.Kubeconfig;
+        if (kubeconfig.Length > 0 && !File.Exists(kubeconfig))
+            throw new IOException($"kubeconfig {kubeconfig} {(System.IO.Directory.Exists(kubeconfig) ? "is a folder; name the file in it" : "does not exist")}.");
+        if (kubeconfig.Length == 0 && !KubernetesClientConfiguration.IsInCluster())
+            throw new IOException("this is no pod of a cluster: it has no service account's token, or no KUBERNETES_SERVICE_HOST. Set kubeconfig, or datastore to directory:PATH.");
+        var source = kubeconfig.Length > 0 ? $"kubeconfig {kubeconfig}" : "the pod's own credentials";
+        Identity identity;
         try
         {
-            var read = configuration.Kubeconfig.Length > 0
-                ? OfKubeconfig(configuration.Kubeconfig, configuration.ApiServer.Length > 0 ? configuration.ApiServer : null)
-                : InCluster(configuration);
-            if (!Uri.TryCreate(read.Host, UriKind.Absolute, out _))
-                throw new IOException($"{source} names no API server; set apiServer.");
-            return new(read, k8s.Kubernetes.CreateCredentials(read), ReadCertificate(read), DateTime.UtcNow);
+            var read = kubeconfig.Length > 0 ? OfKubeconfig(kubeconfig, configuration.ApiServer.Length > 0 ? configuration.ApiServer : null) : InCluster(configuration);
+            identity = new(read, k8s.Kubernetes.CreateCredentials(read), ReadCertificate(read));
         }
-        catch (Exception e) when (e is NullReferenceException or InvalidOperationException or KeyNotFoundException)
+        catch (Exception e) when (IsUnusable(e))
         {
-            // What the client makes of a kubeconfig in which something is missing.
-            throw new IOException($"{source} cannot be used: it lacks something; it needs clusters, users, contexts, and a current-context that names one of these.", e);
+            throw new IOException($"{source} cannot be used: {Reason(e)}.", e);
         }
-        catch (Exception e) when (e is KubeConfigException or YamlException or CryptographicException or JsonException or FormatException or UnauthorizedAccessException or ArgumentException)
+
+        return Uri.TryCreate(identity.Configuration.Host, UriKind.Absolute, out var url) && url.Scheme is "https" or "http"
+            ? identity
+            : throw new IOException($"{source} names '{identity.Configuration.Host}' as API server, which is no address such as https://192.0.2.1:6443; set apiServer.");
+    }
+
+    /// <summary>Says in a request who we are.</summary>
+    /// <param name="request">Gets what is needed in its head.</param>
+    /// <param name="cancellation">Stops it.</param>
+    /// <exception cref="IOException">The credentials cannot be had or used: one clear sentence.</exception>
+    public async Task AuthorizeAsync(HttpRequestMessage request, CancellationToken cancellation)
+    {
+        try
         {
-            throw new IOException($"{source} cannot be used: {e.Message.TrimEnd('.')}.", e);
+            if (Credentials is not null)
+                await Credentials.ProcessHttpRequestAsync(request, cancellation).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is not IOException && IsUnusable(e))
+        {
+            throw new IOException($"the credentials cannot be used: {Reason(e)}", e);
         }
     }
+
+    // What the client makes of files and plugins that are not as they should be.
+    private static bool IsUnusable(Exception e) =>
+        e is KubeConfigException or YamlException or CryptographicException or JsonException or FormatException or UnauthorizedAccessException or ArgumentException
+            or IOException or Win32Exception or NullReferenceException or InvalidOperationException or KeyNotFoundException or InvalidCastException;
+
+    // The first line: plugins tell their whole story.
+    private static string Reason(Exception e) => e is NullReferenceException or InvalidCastException or KeyNotFoundException or (InvalidOperationException and not ObjectDisposedException)
+        ? "it lacks something; it needs clusters, users, contexts, and a current-context that names one of these"
+        : e.Message.Split('\n')[0].Trim().TrimEnd('.', ':');
 
     // The client does not know tokenFile (tools/clientcmd/api/v1/types.go), which is stronger than token.
     private static KubernetesClientConfiguration OfKubeconfig(string path, string? apiServer)
     {
         var file = KubernetesClientConfiguration.LoadKubeConfig(path);
-        var user = file.Contexts?.FirstOrDefault(context => context.Name == file.CurrentContext)?.ContextDetails?.User;
+        var folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
+        var context = file.Contexts?.FirstOrDefault(context => context.Name == file.CurrentContext)?.ContextDetails;
+        var user = context?.User;
+        if (file.Clusters?.FirstOrDefault(cluster => cluster.Name == context?.Cluster)?.ClusterEndpoint?.CertificateAuthority is { Length: > 0 } authority && !File.Exists(Path.Combine(folder, authority)))
+            throw new FileNotFoundException($"its certificate-authority {Path.Combine(folder, authority)} does not exist");
         if (TokenFileOf(File.ReadAllText(path), user) is not { } tokenFile)
             return KubernetesClientConfiguration.BuildConfigFromConfigObject(file, masterUrl: apiServer);
         file.Users.First(known => known.Name == user).UserCredentials.Token = "in a file";
         var read = KubernetesClientConfiguration.BuildConfigFromConfigObject(file, masterUrl: apiServer);
-        read.TokenProvider = new TokenFile(Path.Combine(Path.GetDirectoryName(Path.GetFullPath(path))!, tokenFile));
+        read.TokenProvider = new TokenFile(Path.Combine(folder, tokenFile));
         return read;
     }
 
@@ -74,8 +113,6 @@ internal sealed record Identity(KubernetesClientConfiguration Configuration, Ser
 
     private static KubernetesClientConfiguration InCluster(OverlayConfiguration configuration)
     {
-        if (!KubernetesClientConfiguration.IsInCluster())
-            throw new IOException("this is no pod of a cluster: it has no service account's token, or no KUBERNETES_SERVICE_HOST. Set kubeconfig, or datastore to directory:PATH.");
         var read = KubernetesClientConfiguration.InClusterConfig();
         read.TokenProvider = new TokenFile(TokenFile.OfServiceAccount);
         if (configuration.ApiServer.Length > 0)

@@ -36,6 +36,9 @@ internal sealed record ListWatchTiming
     /// <summary>Least time between two Events, after the first few.</summary>
     public TimeSpan BetweenEvents { get; init; } = TimeSpan.FromSeconds(10);
 
+    /// <summary>Least time between two looks whether there are new credentials; each runs the kubeconfig's exec plugin, if it has one.</summary>
+    public TimeSpan Renew { get; init; } = TimeSpan.FromSeconds(5);
+
     /// <summary>How long the next watch is to last.</summary>
     public TimeSpan Watch() => WatchAtLeast * (1 + Random.Shared.NextDouble());
 

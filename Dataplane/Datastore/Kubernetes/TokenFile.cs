@@ -10,6 +10,9 @@ internal sealed class TokenFile(string path) : ITokenProvider
     /// <summary>Where Kubernetes mounts the token of a pod's service account.</summary>
     public const string OfServiceAccount = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
+    /// <summary>The file.</summary>
+    public string Path => path;
+
     /// <inheritdoc/>
     /// <exception cref="IOException">It cannot be read.</exception>
     public async Task<AuthenticationHeaderValue> GetAuthenticationHeaderAsync(CancellationToken cancellationToken)

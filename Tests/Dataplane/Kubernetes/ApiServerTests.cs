@@ -50,7 +50,7 @@ public class ApiServerTests
     public async Task ApiServer_is_stronger_than_the_kubeconfig()
     {
         var kubeconfig = KubeconfigFile.Write(_folder.FullName, new("https://192.0.2.1:6443"), _server.CertificateAuthorityPem, _server.Token, "localhost");
-        using var server = ApiServer.Open(new() { Kubeconfig = kubeconfig, ApiServer = _server.Url.GetLeftPart(UriPartial.Authority) }, WatchedCluster.Impatient);
+        using var server = ApiServer.Open(new() { Kubeconfig = kubeconfig, ApiServer = _server.Url.GetLeftPart(UriPartial.Authority) }, new());
         using var answer = await server.GetAsync("/readyz", CancellationToken.None);
         Assert.That(answer.StatusCode, Is.EqualTo(HttpStatusCode.OK));
     }
@@ -60,7 +60,7 @@ public class ApiServerTests
     {
         var kubeconfig = _server.WriteKubeconfig(_folder.FullName);
         File.WriteAllText(kubeconfig, File.ReadAllText(kubeconfig).Replace(_folder.FullName + "/", "", StringComparison.Ordinal));
-        using var server = ApiServer.Open(new() { Kubeconfig = kubeconfig }, WatchedCluster.Impatient);
+        using var server = ApiServer.Open(new() { Kubeconfig = kubeconfig }, new());
         Assert.That(async () => (await server.GetAsync("/readyz", CancellationToken.None)).StatusCode, Is.EqualTo(HttpStatusCode.OK));
     }
 
@@ -84,6 +84,11 @@ public class ApiServerTests
     }
 
     [TestCase("", "current-context")]
+    [TestCase("hello", "")]
+    [TestCase("apiVersion: v1\nkind: Config\ncurrent-context: x\ncontexts: [{ name: x, context: { cluster: c, user: u } }]\nclusters: [{ name: c, cluster: { server: 'ftp://192.0.2.1' } }]\nusers: [{ name: u, user: { token: t } }]\n", "ftp://192.0.2.1")]
+    [TestCase("apiVersion: v1\nkind: Config\ncurrent-context: x\ncontexts: [{ name: x, context: { cluster: c, user: u } }]\nclusters: [{ name: c, cluster: { server: 'https://192.0.2.1', certificate-authority: none.crt } }]\nusers: [{ name: u, user: { token: t } }]\n", "none.crt")]
+    [TestCase("apiVersion: v1\nkind: Config\ncurrent-context: x\ncontexts: [{ name: x, context: { cluster: c, user: u } }]\nclusters: [{ name: c, cluster: { server: 'https://192.0.2.1' } }]\nusers: [{ name: u, user: { client-certificate: none.pem, client-key: none.pem } }]\n", "none.pem")]
+    [TestCase("apiVersion: v1\nkind: Config\ncurrent-context: x\ncontexts: [{ name: x, context: { cluster: c, user: u } }]\nclusters: [{ name: c, cluster: { server: 'https://192.0.2.1' } }]\nusers: [{ name: u, user: { exec: { apiVersion: client.authentication.k8s.io/v1, command: /no/such/plugin } } }]\n", "/no/such/plugin")]
     [TestCase("apiVersion: v1\nkind: Config\ncurrent-context: x\ncontexts: [{ name: x }]\n", "")]
     [TestCase("apiVersion: v1\nkind: Config\ncurrent-context: x\ncontexts: [{ name: x, context: { cluster: c, user: u } }]\nclusters: [{ name: c }]\nusers: [{ name: u }]\n", "")]
     [TestCase("clusters: {}", "")]
@@ -93,13 +98,14 @@ public class ApiServerTests
     {
         var path = Path.Combine(_folder.FullName, "kubeconfig");
         File.WriteAllText(path, text);
-        Assert.That(() => Identity.Read(new() { Kubeconfig = path }), Throws.InstanceOf<IOException>().With.Message.Contains(path).And.Message.Contains(reason));
+        Assert.That(() => Identity.Read(new() { Kubeconfig = path }), Throws.InstanceOf<IOException>().With.Message.Contains(path).And.Message.Contains(reason).And.Message.Not.Contains("\n"));
     }
 
     [Test]
     public void Without_any_credentials_it_is_said_what_to_set()
     {
-        Assert.That(() => Identity.Read(new() { Kubeconfig = "/no/such/kubeconfig" }), Throws.InstanceOf<IOException>().With.Message.Contains("/no/such/kubeconfig"));
+        Assert.That(() => Identity.Read(new() { Kubeconfig = "/no/such/kubeconfig" }), Throws.InstanceOf<IOException>().With.Message.EqualTo("kubeconfig /no/such/kubeconfig does not exist."));
+        Assert.That(() => Identity.Read(new() { Kubeconfig = _folder.FullName }), Throws.InstanceOf<IOException>().With.Message.Contains("is a folder"));
         if (k8s.KubernetesClientConfiguration.IsInCluster())
             Assert.Ignore("This is a pod of a cluster.");
         Assert.That(() => Identity.Read(new OverlayConfiguration()), Throws.InstanceOf<IOException>().With.Message.Contains("Set kubeconfig"));
@@ -107,7 +113,7 @@ public class ApiServerTests
 
     private async Task<string> AskAsync(Uri url, string authority, string? name)
     {
-        using var server = ApiServer.Open(new() { Kubeconfig = KubeconfigFile.Write(_folder.FullName, url, authority, _server.Token, name) }, WatchedCluster.Impatient);
+        using var server = ApiServer.Open(new() { Kubeconfig = KubeconfigFile.Write(_folder.FullName, url, authority, _server.Token, name) }, new());
         using var answer = await server.GetAsync("/readyz", CancellationToken.None);
         return await answer.Content.ReadAsStringAsync();
     }

@@ -23,6 +23,7 @@ internal sealed class WatchedCluster : IAsyncDisposable
         AbsentEvery = TimeSpan.FromMilliseconds(50),
         RetryFirst = TimeSpan.FromMilliseconds(5),
         RetryLast = TimeSpan.FromMilliseconds(100),
+        Renew = TimeSpan.FromMilliseconds(50),
     };
 
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("overlay-watch-");
@@ -49,7 +50,10 @@ internal sealed class WatchedCluster : IAsyncDisposable
     }
 
     /// <summary>Where the token is that the datastore shows.</summary>
-    public string TokenFile => Path.Combine(_folder.FullName, "token");
+    public string TokenFile => Path.Combine(Folder, "token");
+
+    /// <summary>Where the kubeconfig is, and what it names.</summary>
+    public string Folder => _folder.FullName;
 
     /// <summary>A server with a small cluster; nothing watches it yet.</summary>
     public static async Task<WatchedCluster> CreateAsync()
@@ -69,9 +73,11 @@ internal sealed class WatchedCluster : IAsyncDisposable
     }
 
     /// <summary>Begins to watch.</summary>
-    public void Watch(ListWatchTiming? timing = null)
+    /// <param name="timing">How patient to be; null: <see cref="Impatient"/>.</param>
+    /// <param name="kubeconfig">Where the server is and who we are; null: the server's own.</param>
+    public void Watch(ListWatchTiming? timing = null, string? kubeconfig = null)
     {
-        Source = new(new OverlayConfiguration { NodeName = "worker-1", Kubeconfig = Server.WriteKubeconfig(_folder.FullName) }, _changes.Writer, timing ?? Impatient);
+        Source = new(new OverlayConfiguration { NodeName = "worker-1", Kubeconfig = kubeconfig ?? Server.WriteKubeconfig(Folder) }, _changes.Writer, timing ?? Impatient);
         _running = ClusterSource.RunTogetherAsync([Source.RunAsync, PumpAsync], _stop.Token);
     }
 
@@ -94,7 +100,7 @@ internal sealed class WatchedCluster : IAsyncDisposable
             if (_running.IsCompleted)
                 await _running;
             if (clock.Elapsed > TimeSpan.FromSeconds(30))
-                Assert.Fail($"Not within 30 s: {explain()}\nRequests:\n{string.Join('\n', Server.Requests)}");
+                Assert.Fail($"Not within 30 s: {explain()}\nRequests:\n{string.Join('\n', Server.Requests.TakeLast(50))}");
             await Task.Delay(5);
         }
     }
