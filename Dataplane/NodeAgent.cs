@@ -48,6 +48,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken);
         try
         {
+            using var alone = new StateDirLock(configuration.StateDir);
             using var server = CniServer.Listen(configuration.Socket, _calls.Writer, new OperatorDesk(_snapshots.Writer).AnswerAsync);
             using var kernel = NodeKernel.Open();
             using var devices = new DeviceWatch();

@@ -70,7 +70,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
         }
 
         Log.PodWired(log, attachment.Pod.ToString(), string.Join(' ', attachment.Addresses), attachment.HostInterface);
-        if (dataplane.Store.Pod(attachment.Pod) is { IsRejected: true })
+        if (dataplane.Store.Pod(attachment.Pod) is var pod && (pod is not { IsRejected: false } || !attachment.Addresses.All(pod.Addresses.Contains)))
             Log.PodIsolated(log, attachment.Pod.ToString());
         return Wired(attachment);
     }

@@ -24,6 +24,29 @@ public class AgentTests
     }
 
     [Test]
+    public void A_second_agent_on_the_same_folder_is_refused_in_one_line_and_the_first_goes_on()
+    {
+        _cluster = TestCluster.Create(1);
+        var node = _cluster.Nodes[0];
+        var state = Path.GetDirectoryName(node.Attachments)!;
+        var second = node.Net.TryRun($"{Programs.Overlay} agent --node-name {node.Name} --datastore directory:{_cluster.Manifests} --socket {node.Socket}2 --state-dir {state}");
+        Assert.That((second.ExitCode, second.Error.Trim()), Is.EqualTo((1, $"overlay agent: the agent ended: another agent runs on {state} (it holds {state}/agent.lock); stop it, or give this one a stateDir and a socket of its own.")));
+        Assert.That(second.Output, Does.Not.Contain("   at "), "no stack trace");
+        Assert.That(node.Ask("STATUS"), Is.Not.Null);
+        node.StopAgent(kill: true);
+        node.StartAgent();
+    }
+
+    [Test]
+    public void A_restarted_agent_says_that_it_serves()
+    {
+        _cluster = TestCluster.Create(1);
+        Assert.That(_cluster.Nodes[0].StopAgent(), Is.Zero);
+        _cluster.Nodes[0].StartAgent();
+        Assert.That(_cluster.Nodes[0].Log, Does.Contain("this node forwards and enforces"));
+    }
+
+    [Test]
     public void Pods_of_one_node_reach_each_other_and_themselves()
     {
         _cluster = TestCluster.Create(1);

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using System.Text.Json;
 using Overlay.Dataplane.Desired;
 
@@ -78,6 +79,12 @@ internal sealed class ApiServer : IDisposable
             // The authority that we know may be the old one, and the address.
             Renew(connection);
             throw;
+        }
+        catch (SocketException e)
+        {
+            // The client asks a connection that has just come about for its other end, and lets out what comes of it when that has hung up already.
+            Renew(connection);
+            throw new HttpRequestException(HttpRequestError.ConnectionError, e.Message, e);
         }
         catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException && !cancellation.IsCancellationRequested)
         {

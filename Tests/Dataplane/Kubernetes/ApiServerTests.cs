@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Overlay.Dataplane.Datastore.Kubernetes;
@@ -109,6 +110,31 @@ public class ApiServerTests
         if (k8s.KubernetesClientConfiguration.IsInCluster())
             Assert.Ignore("This is a pod of a cluster.");
         Assert.That(() => Identity.Read(new OverlayConfiguration()), Throws.InstanceOf<IOException>().With.Message.Contains("Set kubeconfig"));
+    }
+
+    // What the HTTP client lets out then is no HttpRequestException.
+    [Test]
+    public async Task Whoever_hangs_up_as_soon_as_he_is_connected_is_one_who_cannot_be_reached()
+    {
+        using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        listener.Listen(512);
+        using var stop = new CancellationTokenSource();
+        var resetting = ResetAsync(listener, stop.Token);
+        using var server = ApiServer.Open(new() { Kubeconfig = KubeconfigFile.Write(_folder.FullName, new($"https://{listener.LocalEndPoint}"), _server.CertificateAuthorityPem, "token") }, new());
+        for (var i = 0; i < 1000; i++)
+            Assert.That(() => server.GetAsync("/readyz", CancellationToken.None), Throws.InstanceOf<HttpRequestException>());
+        await stop.CancelAsync();
+        await resetting.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+
+        static async Task ResetAsync(Socket listener, CancellationToken stop)
+        {
+            while (true)
+            {
+                using var client = await listener.AcceptAsync(stop);
+                client.LingerState = new(true, 0);
+            }
+        }
     }
 
     private async Task<string> AskAsync(Uri url, string authority, string? name)
