@@ -153,10 +153,12 @@ public class ChartTests
         Assert.That((live.Host, live.Port.Value, live.Path), Is.EqualTo((host, port, "/livez")));
     }
 
+    // It has no file where it looks for one, and finds the agent by the container's environment; so does whoever runs a verb in there by hand.
     [Test]
     public void Without_an_address_for_health_probes_run_a_verb_of_the_agent()
     {
-        var agent = DaemonSet("daemonset.yaml", "--set", "config.health.address=").Spec.Template.Spec.Containers.Single();
+        var agent = DaemonSet("daemonset.yaml", "--set", "config.health.address=,config.socket=/run/other/other.sock").Spec.Template.Spec.Containers.Single();
+        Assert.That(ConfigurationReader.Read("", null, EnvironmentOf(agent), new Dictionary<string, string>(), toRun: false).Configuration!.Socket, Is.EqualTo("/run/other/other.sock"));
         foreach (var probe in new[] { agent.ReadinessProbe, agent.LivenessProbe })
         {
             Assert.That(probe.HttpGet, Is.Null);
@@ -253,6 +255,18 @@ public class ChartTests
         }
 
         Assert.That(pod.InitContainers.Single().Command.Skip(1), Is.EqualTo(new[] { "install", "--cni-bin-dir", pod.InitContainers[0].VolumeMounts.Single().MountPath }));
+        Assert.That(pod.Containers.Single().Command.Skip(1), Is.EqualTo(new[] { "agent", "--config", $"{pod.Containers[0].VolumeMounts.Single(mount => mount.Name == "config").MountPath}/overlay.yaml" }));
+    }
+
+    // A file that is mounted by itself stays what it was when another is renamed into its place, and what it names is not there. /etc/overlay is where the project's README has it.
+    [TestCase("/etc/kubernetes/overlay.conf", "/etc/kubernetes")]
+    [TestCase("/etc/overlay/kubeconfig", "/etc/overlay")]
+    public void A_kubeconfig_is_mounted_with_its_folder_at_the_same_path(string file, string folder)
+    {
+        var pod = DaemonSet("daemonset.yaml", "--set", $"config.kubeconfig={file}").Spec.Template.Spec;
+        var mount = pod.Containers.Single().VolumeMounts.Single(mount => mount.MountPath == folder);
+        var source = pod.Volumes.Single(volume => volume.Name == mount.Name).HostPath;
+        Assert.That((source.Path, source.Type, mount.ReadOnlyProperty, mount.SubPath), Is.EqualTo((folder, "Directory", (bool?)true, (string?)null)));
     }
 
     private static string Values(string name) => Path.Combine(SourceTree.Root, "Tests", "Golden", "chart", $"{name}.values.yaml");
@@ -262,10 +276,15 @@ public class ChartTests
     private static OverlayConfiguration Configuration(SortedDictionary<string, string> files)
     {
         var map = KubernetesYaml.Deserialize<V1ConfigMap>(files["configmap.yaml"], strict: true);
-        var reading = ConfigurationReader.Read("overlay.yaml", map.Data["overlay.yaml"], new Dictionary<string, string> { ["OVERLAY_NODE_NAME"] = Node }, new Dictionary<string, string>(), toRun: false);
+        var agent = KubernetesYaml.Deserialize<V1DaemonSet>(files["daemonset.yaml"], strict: true).Spec.Template.Spec.Containers.Single();
+        var reading = ConfigurationReader.Read("overlay.yaml", map.Data["overlay.yaml"], EnvironmentOf(agent), new Dictionary<string, string>(), toRun: false);
         Assert.That(reading.Errors, Is.Empty);
         return reading.Configuration!;
     }
+
+    // Of the fields of the pod it names only the node's name.
+    private static Dictionary<string, string> EnvironmentOf(V1Container container) =>
+        container.Env.ToDictionary(variable => variable.Name, variable => variable.ValueFrom?.FieldRef.FieldPath == "spec.nodeName" ? Node : variable.Value);
 
     private static T WithConfig<T>(JsonObject config, Func<string[], T> run)
     {

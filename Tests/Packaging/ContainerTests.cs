@@ -40,7 +40,7 @@ public class ContainerTests
         using var node = NetnsFixture.Create();
         node.Run("ip link set lo up");
         File.WriteAllText(Path.Combine(_folder.CreateSubdirectory("datastore").FullName, "cluster.yaml"), Cluster);
-        var manifests = Helm.Template(["--set", "config.datastore=directory:/cluster", .. health ? (string[])[] : ["--set", "config.health.address="]]);
+        var manifests = Helm.Template(["--set", "config.datastore=directory:/cluster,config.kubeconfig=/etc/overlay/kubeconfig", .. health ? (string[])[] : ["--set", "config.health.address=,config.socket=/run/other/agent.sock"]]);
         var pod = KubernetesYaml.Deserialize<V1DaemonSet>(manifests["daemonset.yaml"], strict: true).Spec.Template.Spec;
         File.WriteAllText(
             Path.Combine(_folder.CreateSubdirectory("config").FullName, "overlay.yaml"),
