@@ -1,19 +1,18 @@
-using System.Text.Json.Nodes;
 using k8s;
 using k8s.Models;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Yaml;
-using Overlay.Tests.Dataplane;
 
 namespace Overlay.Tests.Chart;
 
 /// <summary>What a user of the Helm chart, and of the manifests that are made from it, gets.</summary>
 public class ChartTests
 {
-    private const string Node = "node-1";
+    /// <summary>The Node whose agent a configuration is read as.</summary>
+    internal const string Node = "node-1";
 
-    // They differ from node to node: nodeName comes from the pod (OVERLAY_NODE_NAME), podCIDRs from the Node.
-    private static readonly string[] PerNode = ["nodeName", "podCIDRs"];
+    /// <summary>They differ from node to node: nodeName comes from the pod (OVERLAY_NODE_NAME), podCIDRs from the Node.</summary>
+    internal static readonly string[] PerNode = ["nodeName", "podCIDRs"];
 
     private static readonly string Everything = Values("everything");
 
@@ -85,59 +84,6 @@ public class ChartTests
     [Test]
     public void Without_values_the_agent_has_its_defaults() =>
         Assert.That(Configuration(Helm.Template()), Is.EqualTo(new OverlayConfiguration { NodeName = Node, HealthAddress = "127.0.0.1:14789" }));
-
-    [TestCase(3)]
-    [TestCase(4)]
-    public void Every_key_can_be_set_by_values_and_reaches_the_agent(int text)
-    {
-        var (expected, config) = (new OverlayConfiguration { NodeName = Node }, new JsonObject());
-        foreach (var key in ConfigurationKey.All.ExceptBy(PerNode, key => key.Name))
-        {
-            var value = (string)ConfigurationTests.Keys.Single(row => (string)row[0] == key.Name)[text];
-            expected = key.With(expected, value)!;
-            Set(config, key.Name, bool.TryParse(value, out var truth) ? truth : int.TryParse(value, out var number) ? number : value);
-        }
-
-        Assert.That(Configuration(WithConfig(config, Helm.Template)), Is.EqualTo(expected));
-    }
-
-    [Test]
-    public void Wrong_values_of_every_key_are_refused_and_named()
-    {
-        var config = new JsonObject();
-        foreach (var key in ConfigurationKey.All)
-            Set(config, key.Name, new JsonArray());
-        var (exitCode, _, error) = WithConfig(config, values => Helm.TryRun(["template", Helm.Chart, .. values]));
-        Assert.That(exitCode, Is.Not.Zero);
-        foreach (var key in ConfigurationKey.All.ExceptBy(PerNode, key => key.Name))
-            Assert.That(error, Does.Contain($"'/config/{key.Name.Replace('.', '/')}'"));
-        Assert.That(error, Does.Match("'/config': additional properties .*'nodeName'").And.Match("'/config': additional properties .*'podCIDRs'"));
-    }
-
-    [TestCase("config.vxlan.vni=16777216", "/config/vxlan/vni")]
-    [TestCase("config.vxlan.port=0", "/config/vxlan/port")]
-    [TestCase("config.vxlan.prot=4789", "prot")]
-    [TestCase("config.mtu=1279", "/config/mtu")]
-    [TestCase("config.datastore=etcd", "/config/datastore")]
-    [TestCase("config.resyncInterval=0s", "/config/resyncInterval")]
-    [TestCase("config.cni.confName=05-overlay.conf", "/config/cni/confName")]
-    [TestCase("config.metrics.address=9091", "/config/metrics/address")]
-    [TestCase("metrics.address=:9091", "metrics")]
-    [TestCase("image.tagg=1", "tagg")]
-    [TestCase("maxUnavailable=0", "/maxUnavailable")]
-    [TestCase("tolerations[0].efect=NoExecute", "efect")]
-    [TestCase("resources.limits.memroy=1Gi", "memroy")]
-    [TestCase("serviceMonitor.enabled=true", "serviceMonitor.enabled needs config.metrics.address")]
-    [TestCase("windows.config.socket=/run/overlay/agent.sock", "/windows/config/socket")]
-    [TestCase("windows.config.cni.binDir=/opt/cni/bin", "/windows/config/cni/binDir")]
-    [TestCase("windows.config.mtu=1450", "mtu")]
-    [TestCase("windows.enabled=true,config.datastore=directory:/cluster", "windows.enabled needs config.datastore: kubernetes")]
-    public void What_cannot_be_meant_is_refused(string setting, string named)
-    {
-        var (exitCode, _, error) = Helm.TryRun("template", Helm.Chart, "--set", setting);
-        Assert.That(exitCode, Is.Not.Zero);
-        Assert.That(error, Does.Contain(named));
-    }
 
     // kubelet asks from the node's own network. An address that stands for all of the node's is none that can be asked for.
     [TestCase("127.0.0.1:14789", "127.0.0.1", "14789")]
@@ -273,11 +219,12 @@ public class ChartTests
 
     private static V1DaemonSet DaemonSet(string file, params string[] values) => KubernetesYaml.LoadAllFromString(Helm.Template(values)[file], Types, strict: true).OfType<V1DaemonSet>().Single();
 
-    private static OverlayConfiguration Configuration(SortedDictionary<string, string> files)
+    /// <summary>What the agent makes of its file and its environment; both must be to its liking.</summary>
+    internal static OverlayConfiguration Configuration(SortedDictionary<string, string> files)
     {
         var map = KubernetesYaml.Deserialize<V1ConfigMap>(files["configmap.yaml"], strict: true);
         var agent = KubernetesYaml.Deserialize<V1DaemonSet>(files["daemonset.yaml"], strict: true).Spec.Template.Spec.Containers.Single();
-        var reading = ConfigurationReader.Read("overlay.yaml", map.Data["overlay.yaml"], EnvironmentOf(agent), new Dictionary<string, string>(), toRun: false);
+        var reading = ConfigurationReader.Read("overlay.yaml", map.Data["overlay.yaml"], EnvironmentOf(agent), new Dictionary<string, string>());
         Assert.That(reading.Errors, Is.Empty);
         return reading.Configuration!;
     }
@@ -285,30 +232,6 @@ public class ChartTests
     // Of the fields of the pod it names only the node's name.
     private static Dictionary<string, string> EnvironmentOf(V1Container container) =>
         container.Env.ToDictionary(variable => variable.Name, variable => variable.ValueFrom?.FieldRef.FieldPath == "spec.nodeName" ? Node : variable.Value);
-
-    private static T WithConfig<T>(JsonObject config, Func<string[], T> run)
-    {
-        var file = Path.GetTempFileName();
-        try
-        {
-            File.WriteAllText(file, new JsonObject { ["config"] = config }.ToJsonString());
-            return run(["--values", file]);
-        }
-        finally
-        {
-            File.Delete(file);
-        }
-    }
-
-    private static void Set(JsonObject config, string key, JsonNode value)
-    {
-        if (key.Split('.') is not [var outer, var inner])
-            config[key] = value;
-        else if (config[outer] is JsonObject there)
-            there[inner] = value;
-        else
-            config[outer] = new JsonObject { [inner] = value };
-    }
 
     private static IEnumerable<string> Keys(YamlNode.Mapping mapping, string prefix) => mapping.Entries.SelectMany(entry =>
         entry.Value is YamlNode.Mapping inner ? Keys(inner, $"{prefix}{entry.Key.Text}.") : [prefix + entry.Key.Text]);
