@@ -1,19 +1,18 @@
-using System.Text.Json.Nodes;
 using k8s;
 using k8s.Models;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Yaml;
-using Overlay.Tests.Dataplane;
 
 namespace Overlay.Tests.Chart;
 
 /// <summary>What a user of the Helm chart, and of the manifests that are made from it, gets.</summary>
 public class ChartTests
 {
-    private const string Node = "node-1";
+    /// <summary>The Node whose agent a configuration is read as.</summary>
+    internal const string Node = "node-1";
 
-    // They differ from node to node: nodeName comes from the pod (OVERLAY_NODE_NAME), podCIDRs from the Node.
-    private static readonly string[] PerNode = ["nodeName", "podCIDRs"];
+    /// <summary>They differ from node to node: nodeName comes from the pod (OVERLAY_NODE_NAME), podCIDRs from the Node.</summary>
+    internal static readonly string[] PerNode = ["nodeName", "podCIDRs"];
 
     private static readonly string Everything = Values("everything");
 
@@ -86,59 +85,6 @@ public class ChartTests
     public void Without_values_the_agent_has_its_defaults() =>
         Assert.That(Configuration(Helm.Template()), Is.EqualTo(new OverlayConfiguration { NodeName = Node, HealthAddress = "127.0.0.1:14789" }));
 
-    [TestCase(3)]
-    [TestCase(4)]
-    public void Every_key_can_be_set_by_values_and_reaches_the_agent(int text)
-    {
-        var (expected, config) = (new OverlayConfiguration { NodeName = Node }, new JsonObject());
-        foreach (var key in ConfigurationKey.All.ExceptBy(PerNode, key => key.Name))
-        {
-            var value = (string)ConfigurationTests.Keys.Single(row => (string)row[0] == key.Name)[text];
-            expected = key.With(expected, value)!;
-            Set(config, key.Name, bool.TryParse(value, out var truth) ? truth : int.TryParse(value, out var number) ? number : value);
-        }
-
-        Assert.That(Configuration(WithConfig(config, Helm.Template)), Is.EqualTo(expected));
-    }
-
-    [Test]
-    public void Wrong_values_of_every_key_are_refused_and_named()
-    {
-        var config = new JsonObject();
-        foreach (var key in ConfigurationKey.All)
-            Set(config, key.Name, new JsonArray());
-        var (exitCode, _, error) = WithConfig(config, values => Helm.TryRun(["template", Helm.Chart, .. values]));
-        Assert.That(exitCode, Is.Not.Zero);
-        foreach (var key in ConfigurationKey.All.ExceptBy(PerNode, key => key.Name))
-            Assert.That(error, Does.Contain($"'/config/{key.Name.Replace('.', '/')}'"));
-        Assert.That(error, Does.Match("'/config': additional properties .*'nodeName'").And.Match("'/config': additional properties .*'podCIDRs'"));
-    }
-
-    [TestCase("config.vxlan.vni=16777216", "/config/vxlan/vni")]
-    [TestCase("config.vxlan.port=0", "/config/vxlan/port")]
-    [TestCase("config.vxlan.prot=4789", "prot")]
-    [TestCase("config.mtu=1279", "/config/mtu")]
-    [TestCase("config.datastore=etcd", "/config/datastore")]
-    [TestCase("config.resyncInterval=0s", "/config/resyncInterval")]
-    [TestCase("config.cni.confName=05-overlay.conf", "/config/cni/confName")]
-    [TestCase("config.metrics.address=9091", "/config/metrics/address")]
-    [TestCase("metrics.address=:9091", "metrics")]
-    [TestCase("image.tagg=1", "tagg")]
-    [TestCase("maxUnavailable=0", "/maxUnavailable")]
-    [TestCase("tolerations[0].efect=NoExecute", "efect")]
-    [TestCase("resources.limits.memroy=1Gi", "memroy")]
-    [TestCase("serviceMonitor.enabled=true", "serviceMonitor.enabled needs config.metrics.address")]
-    [TestCase("windows.config.socket=/run/overlay/agent.sock", "/windows/config/socket")]
-    [TestCase("windows.config.cni.binDir=/opt/cni/bin", "/windows/config/cni/binDir")]
-    [TestCase("windows.config.mtu=1450", "mtu")]
-    [TestCase("windows.enabled=true,config.datastore=directory:/cluster", "windows.enabled needs config.datastore: kubernetes")]
-    public void What_cannot_be_meant_is_refused(string setting, string named)
-    {
-        var (exitCode, _, error) = Helm.TryRun("template", Helm.Chart, "--set", setting);
-        Assert.That(exitCode, Is.Not.Zero);
-        Assert.That(error, Does.Contain(named));
-    }
-
     // kubelet asks from the node's own network. An address that stands for all of the node's is none that can be asked for.
     [TestCase("127.0.0.1:14789", "127.0.0.1", "14789")]
     [TestCase(":9099", "127.0.0.1", "9099")]
@@ -153,10 +99,12 @@ public class ChartTests
         Assert.That((live.Host, live.Port.Value, live.Path), Is.EqualTo((host, port, "/livez")));
     }
 
+    // It has no file where it looks for one, and finds the agent by the container's environment; so does whoever runs a verb in there by hand.
     [Test]
     public void Without_an_address_for_health_probes_run_a_verb_of_the_agent()
     {
-        var agent = DaemonSet("daemonset.yaml", "--set", "config.health.address=").Spec.Template.Spec.Containers.Single();
+        var agent = DaemonSet("daemonset.yaml", "--set", "config.health.address=,config.socket=/run/other/other.sock").Spec.Template.Spec.Containers.Single();
+        Assert.That(ConfigurationReader.Read("", null, EnvironmentOf(agent), new Dictionary<string, string>(), toRun: false).Configuration!.Socket, Is.EqualTo("/run/other/other.sock"));
         foreach (var probe in new[] { agent.ReadinessProbe, agent.LivenessProbe })
         {
             Assert.That(probe.HttpGet, Is.Null);
@@ -253,43 +201,37 @@ public class ChartTests
         }
 
         Assert.That(pod.InitContainers.Single().Command.Skip(1), Is.EqualTo(new[] { "install", "--cni-bin-dir", pod.InitContainers[0].VolumeMounts.Single().MountPath }));
+        Assert.That(pod.Containers.Single().Command.Skip(1), Is.EqualTo(new[] { "agent", "--config", $"{pod.Containers[0].VolumeMounts.Single(mount => mount.Name == "config").MountPath}/overlay.yaml" }));
+    }
+
+    // A file that is mounted by itself stays what it was when another is renamed into its place, and what it names is not there. /etc/overlay is where the project's README has it.
+    [TestCase("/etc/kubernetes/overlay.conf", "/etc/kubernetes")]
+    [TestCase("/etc/overlay/kubeconfig", "/etc/overlay")]
+    public void A_kubeconfig_is_mounted_with_its_folder_at_the_same_path(string file, string folder)
+    {
+        var pod = DaemonSet("daemonset.yaml", "--set", $"config.kubeconfig={file}").Spec.Template.Spec;
+        var mount = pod.Containers.Single().VolumeMounts.Single(mount => mount.MountPath == folder);
+        var source = pod.Volumes.Single(volume => volume.Name == mount.Name).HostPath;
+        Assert.That((source.Path, source.Type, mount.ReadOnlyProperty, mount.SubPath), Is.EqualTo((folder, "Directory", (bool?)true, (string?)null)));
     }
 
     private static string Values(string name) => Path.Combine(SourceTree.Root, "Tests", "Golden", "chart", $"{name}.values.yaml");
 
     private static V1DaemonSet DaemonSet(string file, params string[] values) => KubernetesYaml.LoadAllFromString(Helm.Template(values)[file], Types, strict: true).OfType<V1DaemonSet>().Single();
 
-    private static OverlayConfiguration Configuration(SortedDictionary<string, string> files)
+    /// <summary>What the agent makes of its file and its environment; both must be to its liking.</summary>
+    internal static OverlayConfiguration Configuration(SortedDictionary<string, string> files)
     {
         var map = KubernetesYaml.Deserialize<V1ConfigMap>(files["configmap.yaml"], strict: true);
-        var reading = ConfigurationReader.Read("overlay.yaml", map.Data["overlay.yaml"], new Dictionary<string, string> { ["OVERLAY_NODE_NAME"] = Node }, new Dictionary<string, string>(), toRun: false);
+        var agent = KubernetesYaml.Deserialize<V1DaemonSet>(files["daemonset.yaml"], strict: true).Spec.Template.Spec.Containers.Single();
+        var reading = ConfigurationReader.Read("overlay.yaml", map.Data["overlay.yaml"], EnvironmentOf(agent), new Dictionary<string, string>());
         Assert.That(reading.Errors, Is.Empty);
         return reading.Configuration!;
     }
 
-    private static T WithConfig<T>(JsonObject config, Func<string[], T> run)
-    {
-        var file = Path.GetTempFileName();
-        try
-        {
-            File.WriteAllText(file, new JsonObject { ["config"] = config }.ToJsonString());
-            return run(["--values", file]);
-        }
-        finally
-        {
-            File.Delete(file);
-        }
-    }
-
-    private static void Set(JsonObject config, string key, JsonNode value)
-    {
-        if (key.Split('.') is not [var outer, var inner])
-            config[key] = value;
-        else if (config[outer] is JsonObject there)
-            there[inner] = value;
-        else
-            config[outer] = new JsonObject { [inner] = value };
-    }
+    // Of the fields of the pod it names only the node's name.
+    private static Dictionary<string, string> EnvironmentOf(V1Container container) =>
+        container.Env.ToDictionary(variable => variable.Name, variable => variable.ValueFrom?.FieldRef.FieldPath == "spec.nodeName" ? Node : variable.Value);
 
     private static IEnumerable<string> Keys(YamlNode.Mapping mapping, string prefix) => mapping.Entries.SelectMany(entry =>
         entry.Value is YamlNode.Mapping inner ? Keys(inner, $"{prefix}{entry.Key.Text}.") : [prefix + entry.Key.Text]);

@@ -40,7 +40,7 @@ public class ContainerTests
         using var node = NetnsFixture.Create();
         node.Run("ip link set lo up");
         File.WriteAllText(Path.Combine(_folder.CreateSubdirectory("datastore").FullName, "cluster.yaml"), Cluster);
-        var manifests = Helm.Template(["--set", "config.datastore=directory:/cluster", .. health ? (string[])[] : ["--set", "config.health.address="]]);
+        var manifests = Helm.Template(["--set", "config.datastore=directory:/cluster,config.kubeconfig=/etc/overlay/kubeconfig", .. health ? (string[])[] : ["--set", "config.health.address=,config.socket=/run/other/agent.sock"]]);
         var pod = KubernetesYaml.Deserialize<V1DaemonSet>(manifests["daemonset.yaml"], strict: true).Spec.Template.Spec;
         File.WriteAllText(
             Path.Combine(_folder.CreateSubdirectory("config").FullName, "overlay.yaml"),
@@ -48,12 +48,13 @@ public class ContainerTests
         using var containerd = new Containerd(_folder.FullName);
         containerd.Run("images", "import", archive);
 
-        containerd.Run(Containerd.Arguments(pod.InitContainers.Single(), Volume, node.Path));
+        containerd.Run(Containerd.Arguments(pod.InitContainers.Single(), Volume, node.Path, "node-1"));
         var agent = pod.Containers.Single();
-        using var running = containerd.Start(Containerd.Arguments(agent, Volume, node.Path, "OVERLAY_NODE_NAME=node-1"));
+        using var running = containerd.Start(Containerd.Arguments(agent, Volume, node.Path, "node-1"));
         try
         {
             WaitUntilItServes(running);
+            RenameKubeconfig(containerd);
             using var sandbox = NetnsFixture.Create(); // later than the agent: it must show inside of its container
             foreach (var path in new[] { sandbox.Path, $"/var{sandbox.Path}" })
             {
@@ -103,6 +104,20 @@ public class ContainerTests
             containerd.Run(["task", "exec", "--exec-id", "probe", "agent", .. command!.Command]);
         else
             Assert.That(HttpQuestion.Ask(node, question.Host, int.Parse(question.Port.Value, CultureInfo.InvariantCulture), $"GET {question.Path} HTTP/1.1"), Does.StartWith("HTTP/1.1 200 "));
+    }
+
+    // Who renews a kubeconfig renames another into its place: the agent must see that one, and what it names beside it.
+    private void RenameKubeconfig(Containerd containerd)
+    {
+        var (folder, pid) = (Volume("kubeconfig"), containerd.Run("task", "ls").Split('\n').Single(line => line.StartsWith("agent ", StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries)[1]);
+        foreach (var text in new[] { "first", "second" })
+        {
+            File.WriteAllText(Path.Combine(folder, "new"), text);
+            File.Move(Path.Combine(folder, "new"), Path.Combine(folder, "kubeconfig"), overwrite: true);
+            File.WriteAllText(Path.Combine(folder, "ca.crt"), text);
+            foreach (var name in new[] { "kubeconfig", "ca.crt" })
+                Assert.That(File.ReadAllText($"/proc/{pid}/root/etc/overlay/{name}"), Is.EqualTo(text));
+        }
     }
 
     // The plugin runs on the node itself, where the socket is at another path than in the container; in a cluster they are the same.

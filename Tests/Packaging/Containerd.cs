@@ -55,12 +55,12 @@ internal sealed class Containerd : IDisposable
         RedirectStandardError = true,
     })!;
 
-    /// <summary>The arguments of <c>ctr run</c> that give a container of a Pod what kubelet would: its capabilities, mounts, seccomp profile and root file system.</summary>
+    /// <summary>The arguments of <c>ctr run</c> that give a container of a Pod what kubelet would: its capabilities, mounts, environment, seccomp profile and root file system.</summary>
     /// <param name="container">The container.</param>
     /// <param name="volumes">The folder of this machine by the name of the volume.</param>
     /// <param name="netns">The network namespace that is the node's.</param>
-    /// <param name="environment">NAME=VALUE.</param>
-    public static string[] Arguments(V1Container container, Func<string, string> volumes, string netns, params string[] environment)
+    /// <param name="nodeName">The node's name, the only field of the Pod that a variable may stand for.</param>
+    public static string[] Arguments(V1Container container, Func<string, string> volumes, string netns, string nodeName)
     {
         var allowed = container.SecurityContext;
         Assert.That((allowed.Privileged, string.Join(",", allowed.Capabilities.Drop), allowed.ReadOnlyRootFilesystem, allowed.SeccompProfile.Type), Is.EqualTo(((bool?)null, "ALL", (bool?)true, "RuntimeDefault")));
@@ -69,7 +69,7 @@ internal sealed class Containerd : IDisposable
             "run", "--rm", "--read-only", "--seccomp", "--with-ns", $"network:{netns}",
             .. Given.Except(allowed.Capabilities.Add).SelectMany(name => new[] { "--cap-drop", $"CAP_{name}" }),
             .. allowed.Capabilities.Add.Except(Given).SelectMany(name => new[] { "--cap-add", $"CAP_{name}" }),
-            .. environment.SelectMany(variable => new[] { "--env", variable }),
+            .. (container.Env ?? []).SelectMany(variable => new[] { "--env", $"{variable.Name}={(variable.ValueFrom?.FieldRef.FieldPath == "spec.nodeName" ? nodeName : variable.Value)}" }),
             .. container.VolumeMounts.SelectMany(mount => new[]
             {
                 "--mount", $"type=bind,src={volumes(mount.Name)},dst={mount.MountPath},options=rbind:{(mount.MountPropagation == "HostToContainer" ? "rslave" : "rprivate")}:{(mount.ReadOnlyProperty == true ? "ro" : "rw")}",

@@ -17,6 +17,18 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- toYaml (mergeOverwrite (deepCopy .Values.config) .Values.windows.config) }}
 {{- end }}
 
+{{/* The folders of a Linux node that go into its containers, by the key that names them or a file in them. Each has one spelling. */}}
+{{- define "overlay.folders" -}}
+{{- $folders := dict "socket" (dir .socket) "stateDir" (clean .stateDir) "cni.confDir" (clean .cni.confDir) "cni.binDir" (clean .cni.binDir) -}}
+{{- with .kubeconfig -}}
+{{- $_ := set $folders "kubeconfig" (dir .) -}}
+{{- end -}}
+{{- if ne .datastore "kubernetes" -}}
+{{- $_ := set $folders "datastore" (trimPrefix "directory:" .datastore | clean) -}}
+{{- end -}}
+{{- toJson $folders -}}
+{{- end }}
+
 {{/* The action of a probe: its path at config.health.address, or a command where there is no address. One that stands for all addresses is asked for at loopback. */}}
 {{- define "overlay.probe" -}}
 {{- with .config.health.address -}}
