@@ -53,7 +53,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             using var kernel = NodeKernel.Open();
             using var devices = new DeviceWatch();
             using var revocation = new FlowRevocation(configuration.PolicyRevokeEstablished, log);
-            foreach (var setting in Sysctl.EnableForwarding())
+            foreach (var setting in Forwarding.Enable().Changed)
                 Log.SysctlChanged(log, setting);
             var pages = new NodePages(_snapshots.Writer, () => _status with { Flows = revocation.Looks }, LoopPatience);
             var shared = configuration.MetricsAddress == configuration.HealthAddress;
@@ -98,7 +98,12 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         {
             var changed = TakeChanges(dataplane);
             if (losses.TryRead(out _))
+            {
                 due = DateTime.UtcNow;
+                if (!dataplane.Store.IsSynced)
+                    dataplane.KeepForwarding(); // Of what a resync does, this alone needs nothing of the datastore.
+            }
+
             var first = dataplane.Store.IsSynced && !_serving;
             if (dataplane.Store.IsSynced && (changed || first || DateTime.UtcNow >= due))
                 due = DateTime.UtcNow + Reconcile(dataplane, first || DateTime.UtcNow >= due);

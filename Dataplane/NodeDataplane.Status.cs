@@ -89,6 +89,8 @@ internal sealed partial class NodeDataplane
             yield return "The kernel does not have the policies as they are now; the log says why.";
         if (kernel.Links.PendingCount > 0)
             yield return "The kernel does not have the tunnel device as it should be; the log says why.";
+        foreach (var refusal in _forwardingRefusals)
+            yield return $"This node does not forward what its pods send or get: {refusal}";
         if (PodCidrs.Count == 0)
             yield return $"Node {configuration.NodeName} has no podCIDRs, so no pod can be wired.";
         else if (_rows.Links.Count == 0)

@@ -32,6 +32,7 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
     private TimeSpan _resyncDuration;
     private NodeRows _rows = NodeRows.Empty;
     private long _revision;
+    private IReadOnlyList<string> _forwardingRefusals = [];
 
     /// <summary>What is known.</summary>
     public ClusterStore Store { get; } = new(isolateUnknown: configuration.DatastoreDirectory is null);
@@ -98,8 +99,8 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
     public bool Commit()
     {
         _revision++;
-        var complete = true;
-        var degradations = new List<Degradation>();
+        var complete = _forwardingRefusals.Count == 0;
+        var degradations = _forwardingRefusals.Select(refusal => new Degradation("forwarding", refusal)).ToList();
         try
         {
             CommitPolicy();
@@ -128,6 +129,7 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
     public bool Resync()
     {
         var clock = Stopwatch.StartNew();
+        KeepForwarding();
         _nodeStale = true;
         _flowsStale = true;
         Reproject();
@@ -141,13 +143,19 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
             Log.Disagreement(log, FirstDifference(text, referee));
         if (isKnown)
             drift.AddRange(kernel.Nftables.Resync(anew));
-        foreach (var row in drift)
-            Log.DriftRepaired(log, row);
+        Repaired(drift);
         var complete = Commit();
-        _driftRepaired += drift.Count;
         _resyncs++;
         _resyncDuration += clock.Elapsed;
         return complete;
+    }
+
+    /// <summary>Turns forwarding on where somebody turned it off. Where it cannot be, this node is not ready, and <see cref="Resync"/> is to be called again later.</summary>
+    public void KeepForwarding()
+    {
+        var (changed, refusals) = Forwarding.Enable();
+        _forwardingRefusals = refusals;
+        Repaired(changed);
     }
 
     /// <summary>
@@ -175,6 +183,13 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
         var tracer = new PacketTracer(_projection.View);
         return (fromPod && !tracer.Walk(packet, flow.ToOwnNode ? BaseChains.HostChain : BaseChains.EgressChain).Accepted)
             || (toPod && !tracer.Walk(packet, BaseChains.IngressChain).Accepted);
+    }
+
+    private void Repaired(IReadOnlyList<string> drift)
+    {
+        foreach (var row in drift)
+            Log.DriftRepaired(log, row);
+        _driftRepaired += drift.Count;
     }
 
     private void CommitRuleset()

@@ -43,7 +43,7 @@ internal sealed record NodeStatus
     /// <summary>Changes of the ruleset that the kernel has taken, since the start.</summary>
     public long RulesetsCommitted { get; init; }
 
-    /// <summary>Rows and rules repaired that somebody else had changed, since the start.</summary>
+    /// <summary>Rows, rules and sysctls repaired that somebody else had changed, since the start.</summary>
     public long DriftRepaired { get; init; }
 
     /// <summary>Comparisons of everything with the kernel, since the start.</summary>

@@ -16,7 +16,7 @@ internal static class VerifyCommand
         };
         var command = new Command(
             "verify",
-            "Prove that the live kernel is as it should be: rules, sets, elements, routes, links, addresses, neighbours, forwarding entries. Lists every difference and repairs none. Exits with 1 when there is any.")
+            "Prove that the live kernel is as it should be: rules, sets, elements, routes, links, addresses, neighbours, forwarding entries, and that the node forwards. Lists every difference and repairs none. Exits with 1 when there is any.")
         {
             policies,
         };
@@ -38,7 +38,7 @@ internal static class VerifyCommand
         foreach (var difference in verification.Differences)
             text.Line(difference, 0, "! ");
         var (chains, rules, sets, elements, rows) = verification.Checked;
-        text.Line(string.Create(CultureInfo.InvariantCulture, $"{Count(verification.Differences.Count)} on node {verification.Node}: compared {chains} chains with {rules} rules, {sets} sets with {elements} elements, {rows} links, addresses, neighbours, forwarding entries and routes."));
+        text.Line(string.Create(CultureInfo.InvariantCulture, $"{Count(verification.Differences.Count)} on node {verification.Node}: compared {chains} chains with {rules} rules, {sets} sets with {elements} elements, {rows} links, addresses, neighbours, forwarding entries and routes; and whether the node forwards."));
         if (verification.Policies is not { } policies)
             return;
         foreach (var example in policies.Examples.SelectMany(example => example.Split('\n').Select((line, index) => (line, index))))

@@ -63,7 +63,7 @@ internal sealed class PrometheusText
     private void Work(NodeStatus status)
     {
         Family("overlay_rulesets_committed_total", "counter", "Changes of the nftables ruleset that the kernel has taken.").Sample(status.RulesetsCommitted);
-        Family("overlay_drift_repaired_total", "counter", "Rows and rules repaired that somebody else had changed.").Sample(status.DriftRepaired);
+        Family("overlay_drift_repaired_total", "counter", "Rows, rules and sysctls repaired that somebody else had changed.").Sample(status.DriftRepaired);
         Summary("overlay_resync_duration_seconds", "Comparisons of everything with the kernel.", status.ResyncDuration, status.Resyncs);
         Family("overlay_connections", "gauge", "Established connections of this node's pods at the last look.").Sample(status.Flows.Connections);
         Family("overlay_flows_revoked_total", "counter", "Established connections cut because policy had come to forbid them.").Sample(status.Flows.Revoked);

@@ -58,6 +58,14 @@ public sealed class NetlinkMonitor : IDisposable
         }
     }
 
+    /// <summary>Throws away what has come so far, and what was lost: for who is about to read anew what it tells of.</summary>
+    public void Discard()
+    {
+        while (_endpoint.Receive(wait: false, out _) is Errno.None or Errno.ENOBUFS or Errno.EMSGSIZE)
+        {
+        }
+    }
+
     /// <summary>Closes the socket.</summary>
     public void Dispose()
     {
@@ -81,9 +89,7 @@ public sealed class NetlinkMonitor : IDisposable
     // Until the queue is empty the kernel goes on dropping without saying so again; after that, what is read anew stays true.
     private NetlinkException Lost()
     {
-        while (_endpoint.Receive(wait: false, out _) is Errno.None or Errno.ENOBUFS or Errno.EMSGSIZE)
-        {
-        }
+        Discard();
         return new(Errno.ENOBUFS, "netlink notifications", "some were lost");
     }
 }

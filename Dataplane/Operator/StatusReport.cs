@@ -48,7 +48,7 @@ internal sealed record StatusReport
     /// <summary>When a change was last brought into the kernel without anything left to do (UTC); null when none was.</summary>
     public required DateTime? LastCommit { get; init; }
 
-    /// <summary>Rows and elements that somebody else had changed and that were repaired since the start.</summary>
+    /// <summary>Rows, elements and sysctls that somebody else had changed and that were repaired since the start.</summary>
     public required long DriftRepaired { get; init; }
 
     /// <summary>Resident memory of the agent, bytes.</summary>

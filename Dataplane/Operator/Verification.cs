@@ -11,7 +11,7 @@ internal sealed record Verification(string Node, IReadOnlyList<string> Differenc
     public bool Agrees => Differences.Count == 0 && Policies is null or { Disagreeing: 0 };
 }
 
-/// <summary>How many wanted objects were compared.</summary>
+/// <summary>How many wanted objects were compared. Forwarding, which is none, always is.</summary>
 /// <param name="Chains">nftables chains.</param>
 /// <param name="Rules">Rules in them.</param>
 /// <param name="Sets">Sets and maps.</param>

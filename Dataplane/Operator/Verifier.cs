@@ -10,7 +10,7 @@ internal static class Verifier
     private const int Examples = 20;
     private const int ClassesBetweenLooks = 1024;
 
-    /// <summary>Rules, sets, elements, routes, links, addresses, neighbours and forwarding entries.</summary>
+    /// <summary>Rules, sets, elements, routes, links, addresses, neighbours, forwarding entries, and whether the node forwards.</summary>
     /// <exception cref="Netlink.NetlinkException">The kernel could not be read.</exception>
     public static Verification Compare(NodeSnapshot snapshot)
     {
@@ -20,7 +20,7 @@ internal static class Verifier
         var rows = snapshot.Rows;
         return new(
             snapshot.Node,
-            [.. kernel.Nftables.Verify(wanted), .. kernel.Routing.Verify()],
+            [.. kernel.Nftables.Verify(wanted), .. kernel.Routing.Verify(), .. Forwarding.Verify()],
             new(
                 wanted.Chains.Count,
                 wanted.Chains.Values.Sum(chain => chain.Rules.Count),

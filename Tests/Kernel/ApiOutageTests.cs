@@ -96,6 +96,21 @@ public class ApiOutageTests() : ApiClusterFixture("fake")
         AssertReaches(await AddAsync(First, "shop/second", "web"), db);
     }
 
+    [Test]
+    public async Task An_agent_that_waits_for_an_API_server_keeps_the_node_forwarding()
+    {
+        Cluster.Start();
+        var (web, db) = (await AddAsync(First, "shop/web", "web"), await AddAsync(Second, "shop/db", "db"));
+        db.Serve(Port);
+        AssertReaches(web, db);
+        await Cluster.Fake!.StopListeningAsync();
+        First.StopAgent();
+        First.BeginAgent();
+        TestCluster.Eventually(() => First.Log.Contains("the API server is not heard", StringComparison.Ordinal), "the agent says what it waits for", () => First.Log);
+        First.Net.Run("sysctl -q -w net/ipv4/ip_forward=0");
+        TestCluster.Eventually(() => Reaches(web, db.IPv4), "packets pass again", () => First.Log);
+    }
+
     // The agents have listed pods, and then hear no more of them.
     private async Task StartWithSilentPodsAsync()
     {

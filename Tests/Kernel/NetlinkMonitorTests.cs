@@ -20,6 +20,35 @@ public class NetlinkMonitorTests
         Assert.That(Links(await monitor.ReceiveAsync(Soon).ConfigureAwait(false)), Is.EqualTo(new[] { "br0" }));
     }
 
+    // Writing what is there already changes nothing, and nothing is told.
+    [TestCase("ipv4/ip_forward", Af.AF_INET)]
+    [TestCase("ipv4/conf/all/forwarding", Af.AF_INET)]
+    [TestCase("ipv6/conf/all/forwarding", Af.AF_INET6)]
+    public async Task Forwarding_turned_on_and_off_is_heard(string sysctl, Af family)
+    {
+        using var net = NetnsFixture.Create();
+        net.Run($"sysctl -q -w net/{sysctl}=0");
+        using var monitor = net.Netns.Run(() => NetlinkMonitor.Open(NetlinkProtocol.NETLINK_ROUTE, (uint)Rtnlgrp.RTNLGRP_IPV4_NETCONF, (uint)Rtnlgrp.RTNLGRP_IPV6_NETCONF));
+        foreach (var value in (int[])[0, 1, 1, 0])
+            net.Run($"sysctl -q -w net/{sysctl}={value}");
+
+        var heard = new List<bool?>();
+        while (heard.Count < 2)
+            heard.AddRange(Settings(await monitor.ReceiveAsync(Soon).ConfigureAwait(false)).Where(setting => setting.Family == family && setting.Index == NetconfMessage.NETCONFA_IFINDEX_ALL).Select(setting => setting.Forwarding));
+        Assert.That(heard, Is.EqualTo(new bool?[] { true, false }));
+    }
+
+    [Test]
+    public void What_has_come_can_be_thrown_away()
+    {
+        using var net = NetnsFixture.Create();
+        using var monitor = Open(net);
+        net.Run("ip link add br0 type bridge");
+        monitor.Discard();
+        net.Run("ip link add br1 type bridge");
+        Assert.That(async () => Links(await monitor.ReceiveAsync(Soon).ConfigureAwait(false)), Is.EqualTo(new[] { "br1" }));
+    }
+
     [Test]
     public void Waiting_can_be_cancelled()
     {
@@ -70,6 +99,14 @@ public class NetlinkMonitorTests
 
     private static NetlinkMonitor Open(NetnsFixture net) =>
         net.Netns.Run(() => NetlinkMonitor.Open(NetlinkProtocol.NETLINK_ROUTE, (uint)Rtnlgrp.RTNLGRP_LINK));
+
+    private static List<NetconfMessage> Settings(ReadOnlyMemory<byte> datagram)
+    {
+        var settings = new List<NetconfMessage>();
+        foreach (var message in new NetlinkMessages(datagram.Span))
+            settings.Add(NetconfMessage.Parse(message));
+        return settings;
+    }
 
     private static string[] Links(ReadOnlyMemory<byte> datagram)
     {

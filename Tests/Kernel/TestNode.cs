@@ -33,6 +33,11 @@ internal sealed class TestNode : IDisposable
 
     public IReadOnlyList<TestPod> Pods => _pods;
 
+    /// <summary>
+    /// Whether the agent has its own mounts, with /proc/sys read-only, as the runtime of a container that is not privileged has it. See <see cref="RunInAgentsMounts"/>.
+    /// </summary>
+    public bool HasReadOnlySysctls { get; set; }
+
     /// <summary>What the agent has logged.</summary>
     public string Log => _output?.ToString() ?? "";
 
@@ -73,11 +78,17 @@ internal sealed class TestNode : IDisposable
     /// <summary>Starts the agent.</summary>
     public void BeginAgent(params string[] more)
     {
+        string[] program = HasReadOnlySysctls
+            ? ["unshare", "--mount", "sh", "-c", "mount --bind -o ro /proc/sys /proc/sys && exec \"$0\" \"$@\"", Programs.Overlay]
+            : [Programs.Overlay];
         _agent = Net.Start(
-            Programs.Overlay,
-            ["agent", "--node-name", Name, .. _cluster.Datastore, "--socket", Socket, "--state-dir", Path.Combine(_folder, "state"), "--cni-conf-dir", Path.Combine(_folder, "net.d"), "--cni-ipam-dir", IpamDir, .. more]);
+            program[0],
+            [.. program[1..], "agent", "--node-name", Name, .. _cluster.Datastore, "--socket", Socket, "--state-dir", Path.Combine(_folder, "state"), "--cni-conf-dir", Path.Combine(_folder, "net.d"), "--cni-ipam-dir", IpamDir, .. more]);
         _output = new ProgramOutput(_agent);
     }
+
+    /// <summary>Runs a command among the mounts of the agent: see <see cref="HasReadOnlySysctls"/>.</summary>
+    public void RunInAgentsMounts(string command) => Net.Run($"nsenter --mount --target {AgentId} {command}");
 
     /// <summary>Waits until the agent serves.</summary>
     public void AwaitAgent()

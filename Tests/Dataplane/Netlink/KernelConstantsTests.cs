@@ -28,6 +28,7 @@ public partial class KernelConstantsTests
         #include <linux/if_addr.h>
         #include <linux/if_link.h>
         #include <linux/neighbour.h>
+        #include <linux/netconf.h>
         #include <linux/netlink.h>
         #include <linux/nsfs.h>
         #include <linux/rtnetlink.h>

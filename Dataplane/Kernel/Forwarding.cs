@@ -1,0 +1,64 @@
+using Overlay.Dataplane.Desired;
+using Overlay.PolicyEngine.Compile;
+
+namespace Overlay.Dataplane.Kernel;
+
+/// <summary>
+/// That this node forwards packets of both families: <c>net/ipv4/ip_forward</c> and <c>net/ipv6/conf/all/forwarding</c> of the calling thread's network namespace.
+/// Without them no packet goes from one pod to another, whatever routes and rules there are.
+/// </summary>
+public static class Forwarding
+{
+    private const string IPv4 = "ipv4/ip_forward";
+    private const string IPv6 = "ipv6/conf/all/forwarding";
+
+    // A kernel without IPv6 has no such key, and nothing to forward.
+    private static IEnumerable<string> Off => new[] { IPv4, IPv6 }.Where(key => Sysctl.Read(key) == 0);
+
+    /// <summary>Turns forwarding on where it is off, one family whatever becomes of the other.</summary>
+    public static ForwardingRepair Enable()
+    {
+        var changed = new List<string>();
+        var refusals = new List<string>();
+        foreach (var key in Off)
+        {
+            try
+            {
+                if (key == IPv6)
+                    KeepListening(changed);
+                Set(key, 1, changed);
+            }
+            catch (IOException e)
+            {
+                refusals.Add(e.Message);
+            }
+        }
+
+        return new(changed, refusals);
+    }
+
+    /// <summary>Every difference, as text. Changes nothing.</summary>
+    public static IReadOnlyList<string> Verify() => [.. Off.Select(key => $"different: net/{key}=0 where net/{key}=1 is wanted")];
+
+    // A kernel that forwards ignores router advertisements (accept_ra 1), by which many nodes get their own IPv6 default route; those interfaces are told to
+    // go on listening (accept_ra 2) first. Not those of pods: a pod could make itself the node's router.
+    private static void KeepListening(List<string> changed)
+    {
+        foreach (var device in Sysctl.Names("ipv6/conf").Where(name => name is not ("all" or "default" or "lo" or Ownership.VxlanDevice) && !name.StartsWith(RulesetOptions.PodInterfacePrefix, StringComparison.Ordinal)))
+        {
+            if (Sysctl.Read($"ipv6/conf/{device}/accept_ra") == 1)
+                Set($"ipv6/conf/{device}/accept_ra", 2, changed);
+        }
+    }
+
+    private static void Set(string key, int value, List<string> changed)
+    {
+        if (Sysctl.Set(key, value))
+            changed.Add($"net/{key}={value}");
+    }
+}
+
+/// <summary>What turning forwarding on came to.</summary>
+/// <param name="Changed">The keys that were changed: <c>net/ipv4/ip_forward=1</c>.</param>
+/// <param name="Refusals">Why others cannot be, a sentence each, with what to do.</param>
+public readonly record struct ForwardingRepair(IReadOnlyList<string> Changed, IReadOnlyList<string> Refusals);
