@@ -105,8 +105,13 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             }
 
             var first = dataplane.Store.IsSynced && !_serving;
-            if (dataplane.Store.IsSynced && (changed || first || DateTime.UtcNow >= due))
-                due = DateTime.UtcNow + Reconcile(dataplane, first || DateTime.UtcNow >= due);
+            var isDue = first || DateTime.UtcNow >= due;
+            if (dataplane.Store.IsSynced && (changed || isDue))
+            {
+                var next = DateTime.UtcNow + Reconcile(dataplane, isDue);
+                due = isDue || next < due ? next : due; // A commit puts no resync off: in a busy cluster none would ever come.
+            }
+
             if (first)
             {
                 gone.ForEach(attachment => verbs.Disconnect(attachment, isWired: false));

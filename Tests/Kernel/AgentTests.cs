@@ -172,6 +172,28 @@ public class AgentTests
     }
 
     [Test]
+    public void A_resync_comes_although_something_changes_all_the_time()
+    {
+        _cluster = TestCluster.CreateEmpty();
+        foreach (var i in (int[])[1, 2])
+            _cluster.ApplyNode($"node-{i}", [$"192.168.7.{i}"], [$"10.42.{i}.0/24"]);
+        var node = _cluster.Join("node-1", "192.168.7.1");
+        node.StartAgent();
+        node.StopAgent();
+        node.StartAgent("--resync-interval", "2s"); // It finds all in order, so it makes no device, by which it would hear of its own doing and look once more.
+        node.Net.Run("ip route delete 10.42.2.0/24");
+        var round = 0;
+        TestCluster.Eventually(
+            () =>
+            {
+                Label("web", $"round: r{round++}");
+                return node.Log.Contains("repaired what somebody else changed: 10.42.2.0/24", StringComparison.Ordinal);
+            },
+            "the route is made again",
+            () => $"{round} changes; {node.Log}");
+    }
+
+    [Test]
     public void Del_leaves_nothing_and_succeeds_again()
     {
         _cluster = TestCluster.Create(1);

@@ -66,6 +66,20 @@ public class ApiClusterTests(string which) : ApiClusterFixture(which)
     }
 
     [Test]
+    public async Task A_node_that_does_not_forward_says_that_its_network_is_unavailable_until_it_does()
+    {
+        First.HasReadOnlySysctls = true;
+        First.Net.Run("sysctl -q -w net/ipv4/ip_forward=1 net/ipv6/conf/all/forwarding=1");
+        Cluster.Start();
+        await EventuallyAsync(async () => (string?)(await ConditionAsync("node-1"))?["status"] == "False", "the network is available");
+        First.Net.Run("sysctl -q -w net/ipv4/ip_forward=0");
+        await EventuallyAsync(async () => (string?)(await ConditionAsync("node-1"))?["status"] == "True", "the condition NetworkUnavailable is True");
+        Assert.That((string?)(await ConditionAsync("node-1"))!["message"], Does.Contain("cannot set net/ipv4/ip_forward to 1"));
+        First.Net.Run("sysctl -q -w net/ipv4/ip_forward=1");
+        await EventuallyAsync(async () => (string?)(await ConditionAsync("node-1"))?["status"] == "False", "the network is available again");
+    }
+
+    [Test]
     public async Task Render_shows_what_a_node_would_get()
     {
         await Cluster.PutYamlAsync(DatabasePolicy);

@@ -31,7 +31,7 @@ public class ForwardingTests
 
         node.Net.Run($"sysctl -q -w net/{sysctl}=0");
         TestCluster.Eventually(() => addresses.All(address => web.Connects(address, 5432)), "packets pass again", () => node.Log);
-        Assert.That(node.Log, Does.Contain($"repaired what somebody else changed: net/{told}=1"));
+        AssertLogs(node, $"repaired what somebody else changed: net/{told}=1");
         Assert.That(node.Overlay("status").Output, Does.Match(@"repaired +[1-9]\d* changes of others"));
         TestCluster.Eventually(() => node.Overlay("verify").ExitCode == 0, "nothing differs", () => node.Overlay("verify").Output);
     }
@@ -90,7 +90,7 @@ public class ForwardingTests
         node.Net.Run("sysctl -q -w net/ipv4/ip_forward=1 net/ipv6/conf/all/forwarding=1");
         TestCluster.Eventually(() => Ready(node).StartsWith("HTTP/1.1 200 ", StringComparison.Ordinal), "it is ready again", () => Ready(node));
         Assert.That(node.Overlay("verify").ExitCode, Is.Zero);
-        Assert.That(node.Log, Does.Contain("no longer degraded: forwarding: "));
+        AssertLogs(node, "no longer degraded: forwarding: ");
     }
 
     [Test]
@@ -122,6 +122,8 @@ public class ForwardingTests
             Assert.That(dataplane.Status().DriftRepaired - before, Is.EqualTo(2));
         });
     }
+
+    private static void AssertLogs(TestNode node, string line) => TestCluster.Eventually(() => node.Log.Contains(line, StringComparison.Ordinal), $"the agent logs '{line}'", () => node.Log);
 
     private static bool IsOn(TestNode node, string sysctl) => node.Net.Netns.Run(() => Sysctl.Read(sysctl)) == 1;
 
