@@ -56,6 +56,17 @@ public sealed partial class FakeApiServer
         watch.End();
     });
 
+    /// <summary>How many watches are running.</summary>
+    public int Watches
+    {
+        get
+        {
+            var count = 0;
+            _storage.ForEachWatch(_ => count++);
+            return count;
+        }
+    }
+
     /// <summary>Sends a bookmark to every watch that asked for them.</summary>
     public void SendBookmarks() => _storage.ForEachWatch(watch => watch.SendBookmark(_storage.Revision));
 

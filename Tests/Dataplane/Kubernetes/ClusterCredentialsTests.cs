@@ -84,6 +84,7 @@ public class ClusterCredentialsTests
 
     private async Task AwaitNewsAsync()
     {
+        await _cluster.AwaitWatchesAsync();
         Server.DropWatches();
         Server.Put(ClusterWatchTests.Pod("new", "10.42.1.99"));
         await _cluster.AwaitTruthAsync();

@@ -69,6 +69,7 @@ internal sealed class WatchedCluster : IAsyncDisposable
         var cluster = await CreateAsync();
         cluster.Watch(timing);
         await cluster.AwaitTruthAsync();
+        await cluster.AwaitWatchesAsync();
         return cluster;
     }
 
@@ -90,6 +91,9 @@ internal sealed class WatchedCluster : IAsyncDisposable
 
     /// <summary>Waits until the store has exactly what the server has.</summary>
     public Task AwaitTruthAsync() => UntilAsync(() => Look(store => store.IsSynced && Content(store) == Truth()), () => $"the store has\n{Look(Content)}\nand the server\n{Truth()}");
+
+    /// <summary>Waits until the server has a watch of each kind running: before that none can be dropped.</summary>
+    public Task AwaitWatchesAsync() => UntilAsync(() => Server.Watches == Resource.All.Count, () => $"{Server.Watches} watches are running");
 
     /// <summary>Waits until something holds, looking again and again for at most 30 s.</summary>
     public async Task UntilAsync(Func<bool> holds, Func<string> explain)
