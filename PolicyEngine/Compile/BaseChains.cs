@@ -67,11 +67,12 @@ public static class BaseChains
             AddressRange.Union(named.Item2.Where(prefix => prefix.Family == family).Select(AddressRange.Of))
                 .Select(range => Element.Range(range.First, range.Last)).ToEquatableArray());
 
-    // Anti-spoofing before anything looks at the packet. Neighbour discovery begins without an address, which no route points back to. Link-local addresses are the
+    // Anti-spoofing before anything looks at the packet. Neighbour discovery begins without an address, which no route points back to; of it only what finds neighbours, since a
+    // pod that advertises itself as a router, or redirects, could become the node's. Link-local addresses are the
     // link's own: nothing of them is forwarded, and nothing else is to be had by them, since policy knows pods by their other addresses.
     private static Chain Prerouting { get; } = new("prerouting", new(ChainType.Filter, Hook.Prerouting, -300),
     [
-        .. ((Cidr[])[Cidr.Parse("::/128"), LinkLocal]).Select(source => new Rule([new Match.InputInterface(Pods), new Match.AddressInPrefix(Side.Saddr, source), new Match.Icmpv6Type(133, 137)], [Accept])),
+        .. ((Cidr[])[Cidr.Parse("::/128"), LinkLocal]).Select(source => new Rule([new Match.InputInterface(Pods), new Match.AddressInPrefix(Side.Saddr, source), new Match.Icmpv6Type(135, 136)], [Accept])),
         new([new Match.InputInterface(Pods), new Match.AddressInPrefix(Side.Saddr, LinkLocal)], [new Statement.Counter(), Drop]),
         new([new Match.InputInterface(Pods), new Match.SourceNotRoutedBack()], [new Statement.Counter(), Drop]),
     ]);
@@ -118,7 +119,7 @@ public static class BaseChains
         new([new Match.InputInterface(Pods, Negated: true)], [Accept]),
         .. Cut(options),
         new([new Match.ConnectionState(CtState.Established | CtState.Related)], [Accept]),
-        new([new Match.Icmpv6Type(133, 137)], [Accept]),
+        new([new Match.Icmpv6Type(135, 136)], [Accept]),
         .. Lookup(Side.Saddr, PacketPath.Host),
     ]);
 

@@ -180,9 +180,9 @@ public sealed class PolicyJudge(ClusterState state, string node)
     private bool IsTunnelled(Packet packet) =>
         packet.Protocol == (byte)IpProtocol.Udp && packet.DestinationPort == state.Options.VxlanPort && IsNode(packet.Destination);
 
-    // Types 133 to 137; without it a pod and its node do not find each other (RFC 4861).
+    // Solicitations and advertisements of neighbours: without them a pod and its node do not find each other (RFC 4861). Of routers: a pod could make itself the node's.
     private static bool IsNeighbourDiscovery(Packet packet) =>
-        packet.Family == Family.IPv6 && packet.Protocol == Packet.Icmpv6 && packet.IcmpType is >= 133 and <= 137;
+        packet.Family == Family.IPv6 && packet.Protocol == Packet.Icmpv6 && packet.IcmpType is 135 or 136;
 
     private static Decision Decided(RuleReference rule, Pod pod) => new(rule.Direction, rule.Rule.Action == RuleAction.Accept, Ground.Rule, pod, rule);
 

@@ -107,6 +107,22 @@ public class EvasionTests
         }
     }
 
+    // RFC 4861 section 4.2: a router for half an hour. accept_ra 2, as on nodes that get their own default route so, lets a kernel listen that forwards.
+    [Test]
+    public void A_pod_cannot_make_itself_the_router_of_its_node([Values("fe80::bad", null)] string? source)
+    {
+        _cluster = TestCluster.Create(1);
+        var node = _cluster.Nodes[0];
+        node.Net.Run("sysctl -q -w net.ipv6.conf.default.accept_ra=2");
+        var (sender, neighbour) = (node.AddPod("shop/sender"), node.AddPod("shop/neighbour"));
+        var device = sender.Net.Run("ip -o link show dev eth0").Split(':')[0];
+        foreach (var to in (string[])["fe80::1", "ff02::1"])
+            SendIcmpv6(sender, source is null ? sender.IPv6 : IPAddress.Parse(source), IPAddress.Parse($"{to}%{device}"), 134, [64, 0, 1800 >> 8, 1800 & 0xff, 0, 0, 0, 0, 0, 0, 0, 0]);
+        neighbour.Serve(Port);
+        Assert.That(sender.Connects(neighbour.IPv6, Port), "what was sent later arrives");
+        Assert.That(node.Net.Run("ip -6 route show default"), Is.Empty);
+    }
+
     private static Socket Receiver(TestPod pod) => pod.Net.Netns.Run(() =>
     {
         var socket = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp) { ReceiveTimeout = 10_000 };
@@ -154,21 +170,23 @@ public class EvasionTests
     }
 
     // With an IPv6 header of our own (IPPROTO_RAW), hop limit 255 as neighbour discovery has it.
-    private static void SendIcmpv6(TestPod from, IPAddress source, IPAddress destination, byte type, string text)
+    private static void SendIcmpv6(TestPod from, IPAddress source, IPAddress destination, byte type, string text) =>
+        SendIcmpv6(from, source, destination, type, [0, 0, 0, 0, .. Encoding.ASCII.GetBytes(text)]);
+
+    private static void SendIcmpv6(TestPod from, IPAddress source, IPAddress destination, byte type, byte[] body)
     {
-        var payload = Encoding.ASCII.GetBytes(text);
-        var packet = new byte[40 + 8 + payload.Length];
+        var packet = new byte[40 + 4 + body.Length];
         packet[0] = 0x60;
-        BinaryPrimitives.WriteUInt16BigEndian(packet.AsSpan(4), (ushort)(8 + payload.Length));
+        BinaryPrimitives.WriteUInt16BigEndian(packet.AsSpan(4), (ushort)(4 + body.Length));
         packet[6] = 58;
         packet[7] = 255;
         source.GetAddressBytes().CopyTo(packet, 8);
         destination.GetAddressBytes().CopyTo(packet, 24);
         packet[40] = type;
-        payload.CopyTo(packet, 48);
-        var pseudo = new byte[40 + packet.Length - 40 + (payload.Length % 2)];
+        body.CopyTo(packet, 44);
+        var pseudo = new byte[packet.Length + (body.Length % 2)];
         packet.AsSpan(8, 32).CopyTo(pseudo);
-        BinaryPrimitives.WriteUInt32BigEndian(pseudo.AsSpan(32), (uint)(8 + payload.Length));
+        BinaryPrimitives.WriteUInt32BigEndian(pseudo.AsSpan(32), (uint)(4 + body.Length));
         pseudo[39] = 58;
         packet.AsSpan(40).CopyTo(pseudo.AsSpan(40));
         BinaryPrimitives.WriteUInt16BigEndian(packet.AsSpan(42), Checksum(pseudo));
