@@ -21,6 +21,8 @@ internal sealed class DeleteQueue(string socketPath)
         }
 
         File.Move(temporary, file, overwrite: true);
+        if (!OperatingSystem.IsWindows())
+            Libc.FsyncFolder(folder);
     }
 
     /// <summary>Takes one back; not being there is fine.</summary>

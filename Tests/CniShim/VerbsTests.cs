@@ -1,5 +1,6 @@
 extern alias shim;
 
+using System.IO.Pipes;
 using System.Net.Sockets;
 using Overlay.CniShim.Protocol;
 using Overlay.Dataplane.Cni;
@@ -39,6 +40,7 @@ public sealed class VerbsTests : IAsyncDisposable
             Addresses = [],
             PortMappings = [],
             ValidAttachments = [],
+            Began = Add.Began,
         }));
         Assert.That(request.Addresses, Is.EqualTo(new IpamAddress[]
         {
@@ -60,11 +62,44 @@ public sealed class VerbsTests : IAsyncDisposable
         }));
     }
 
-    [Test]
-    public void DEL_does_not_look_at_host_ports()
+    [TestCase("", "MAC=0A:58:0A:2A:01:09", "0a:58:0a:2a:01:09")]
+    [TestCase(",\"args\":{\"cni\":{\"mac\":\"02-00-00-00-00-02\"}}", "MAC=0A:58:0A:2A:01:09", "02:00:00:00:00:02")]
+    [TestCase(",\"args\":{\"cni\":{\"mac\":\"02:00:00:00:00:02\"}},\"runtimeConfig\":{\"Mac\":\"02:00:00:00:00:03\"}", "", "02:00:00:00:00:03")]
+    [TestCase(",\"runtimeConfig\":{\"mac\":\"\"}", "", "")]
+    public void ADD_and_CHECK_tell_the_agent_the_Ethernet_address_asked_for(string more, string args, string mac)
     {
         agent.Start();
-        Assert.That((Del with { Stdin = agent.Configuration(more: ",\"runtimeConfig\":{\"portMappings\":[{\"hostPort\":-1}]}") }).Run().ExitCode, Is.Zero);
+        var add = (Add with { Stdin = agent.Configuration(more: more) }).With("CNI_ARGS", args);
+        var result = add.Run().Stdout;
+        Assert.That((add with { Command = "CHECK", Stdin = agent.Configuration(more: $"{more},\"prevResult\":{result}") }).Run().Verdict, Is.EqualTo("0"));
+        Assert.That(agent.Asked.Select(request => request.Mac), Is.EqualTo(new[] { mac, mac }));
+    }
+
+    [TestCase("{\"ingressRate\":1000,\"ingressBurst\":2000,\"egressRate\":3000,\"egressBurst\":4294967295}")]
+    [TestCase("{\"IngressRate\":1000,\"IngressBurst\":2000,\"EgressRate\":3000,\"EgressBurst\":4294967295}")]
+    public void ADD_tells_the_agent_the_bandwidth_in_either_spelling(string bandwidth)
+    {
+        agent.Start();
+        Assert.That((Add with { Stdin = agent.Configuration(more: $",\"runtimeConfig\":{{\"bandwidth\":{bandwidth}}}") }).Run().Verdict, Is.EqualTo("0"));
+        Assert.That(agent.Asked.Single().Bandwidth, Is.EqualTo(new Bandwidth { IngressRate = 1000, IngressBurst = 2000, EgressRate = 3000, EgressBurst = 4294967295 }));
+    }
+
+    [TestCase("{\"ingressRate\":0,\"ingressBurst\":0,\"egressRate\":0,\"egressBurst\":0}")]
+    [TestCase("{}")]
+    [TestCase("[]")]
+    [TestCase("null")]
+    public void A_bandwidth_of_nothing_is_no_request(string bandwidth)
+    {
+        agent.Start();
+        Assert.That((Add with { Stdin = agent.Configuration(more: $",\"runtimeConfig\":{{\"bandwidth\":{bandwidth}}}") }).Run().Verdict, Is.EqualTo("0"));
+        Assert.That(agent.Asked.Single().Bandwidth, Is.Null);
+    }
+
+    [Test]
+    public void DEL_does_not_look_at_what_only_ADD_needs()
+    {
+        agent.Start();
+        Assert.That((Del with { Stdin = agent.Configuration(more: ",\"runtimeConfig\":{\"portMappings\":[{\"hostPort\":-1}],\"mac\":7,\"bandwidth\":7}") }).Run().ExitCode, Is.Zero);
         Assert.That(agent.Asked.Single().PortMappings, Is.Empty);
     }
 
@@ -226,6 +261,49 @@ public sealed class VerbsTests : IAsyncDisposable
         Assert.That(status.Run(), Is.EqualTo(new PluginOutcome(0, "", "")));
     }
 
+    [TestCase("ok\n", 0, "0")]
+    [TestCase("ok\n", 44, "0")]
+    [TestCase("unready\nthe datastore has been away for 5 minutes\n", 0, "51 the datastore has been away for 5 minutes")]
+    [TestCase("ok\n", 46, "50 no agent listens at")]
+    [TestCase("unready\nno\n", 46, "50 no agent listens at")]
+    [TestCase("", 0, "50 no agent listens at")]
+    public void STATUS_while_the_agent_is_away_is_what_its_heartbeat_said_a_moment_ago(string heartbeat, int age, string verdict)
+    {
+        var file = Path.Combine(agent.Folder, "heartbeat");
+        File.WriteAllText(file, heartbeat);
+        File.SetLastWriteTimeUtc(file, DateTime.UtcNow - TimeSpan.FromSeconds(age));
+        Assert.That((Add with { Command = "STATUS" }).Run().Verdict, Does.StartWith(verdict));
+    }
+
+    [Test]
+    public void STATUS_is_what_the_agent_says_whatever_its_heartbeat_said()
+    {
+        File.WriteAllText(Path.Combine(agent.Folder, "heartbeat"), "ok\n");
+        agent.Start(_ => AgentError.Answer(51, "no route to the other nodes"));
+        Assert.That((Add with { Command = "STATUS" }).Run().Verdict, Is.EqualTo("51 no route to the other nodes"));
+    }
+
+    [Test]
+    public void STATUS_is_50_when_no_address_can_be_given_away()
+    {
+        agent.Start();
+        var status = Add with { Command = "STATUS", Deadlines = hurry };
+        File.WriteAllText(Path.Combine(agent.Folder, "networks"), "a file");
+        Assert.That(status.Run().Verdict, Does.StartWith($"50 no address can be given away: cannot make the folder of addresses {agent.Addresses}"));
+        File.Delete(Path.Combine(agent.Folder, "networks"));
+        Directory.CreateDirectory(Path.Combine(agent.Addresses, ".probe.tmp"));
+        Assert.That(status.Run().Verdict, Does.StartWith($"50 no address can be given away: open {agent.Addresses}/.probe.tmp: "));
+    }
+
+    [Test]
+    public void A_configuration_that_does_not_end_is_not_waited_for()
+    {
+        using var pipe = new AnonymousPipeServerStream(PipeDirection.Out);
+        pipe.Write("{\"cniVersion\":"u8);
+        using var stdin = new DescriptorStream(new(pipe.ClientSafePipeHandle.DangerousGetHandle(), ownsHandle: false));
+        Assert.That((Add with { Input = stdin, Deadlines = hurry }).Run().Verdict, Is.EqualTo("5 error reading from stdin: the network configuration did not end in time; close stdin behind it"));
+    }
+
     [Test]
     public void STATUS_is_50_when_the_agent_hangs()
     {
@@ -246,6 +324,7 @@ public sealed class VerbsTests : IAsyncDisposable
         gc.Run();
         Assert.That(agent.Reserved, Is.EqualTo(new[] { "10.42.1.3", "fd00:42:1::3" }));
         Assert.That(agent.Asked.Last().ValidAttachments, Is.EqualTo(new[] { new Attachment("c2", "eth0") }));
+        Assert.That(agent.Asked.Where(request => request.Command == "GC").Select(request => request.Grace), Is.EqualTo(new[] { 3600, 0 }), "the agent keeps what is as young");
     }
 
     [Test]
