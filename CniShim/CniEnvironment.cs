@@ -1,3 +1,5 @@
+using Overlay.CniShim.Protocol;
+
 namespace Overlay.CniShim;
 
 /// <summary>All that the plugin sees of the world around it, so that a test can be that world (as in skel's dispatcher of containernetworking/cni).</summary>
@@ -20,6 +22,9 @@ internal sealed record CniEnvironment
 
     /// <summary>The network namespace that the plugin itself is in: the host's.</summary>
     public string OwnNetns { get; init; } = "/proc/self/ns/net";
+
+    /// <summary>When the plugin began: <see cref="BootClock"/>'s nanoseconds.</summary>
+    public long Began { get; init; } = BootClock.Now;
 
     /// <summary>How old an address must be before GC may free it: another runtime on this host may just be adding it.</summary>
     public TimeSpan GcGrace { get; init; } = TimeSpan.FromMinutes(5);
