@@ -30,11 +30,16 @@ internal sealed record CniEnvironment
     public TimeSpan GcGrace { get; init; } = TimeSpan.FromMinutes(5);
 
     /// <summary>The real one.</summary>
-    public static CniEnvironment OfProcess() => new()
+    public static CniEnvironment OfProcess()
     {
-        Variable = Environment.GetEnvironmentVariable,
-        Stdin = Console.OpenStandardInput(),
-        Stdout = Console.OpenStandardOutput(),
-        Stderr = Console.OpenStandardError(),
-    };
+        if (!OperatingSystem.IsWindows())
+            DescriptorStream.KeepStandardNumbers();
+        return new()
+        {
+            Variable = Environment.GetEnvironmentVariable,
+            Stdin = OperatingSystem.IsWindows() ? Console.OpenStandardInput() : DescriptorStream.Standard(0),
+            Stdout = OperatingSystem.IsWindows() ? Console.OpenStandardOutput() : DescriptorStream.Standard(1),
+            Stderr = OperatingSystem.IsWindows() ? Console.OpenStandardError() : DescriptorStream.Standard(2),
+        };
+    }
 }
