@@ -59,9 +59,11 @@ internal sealed class Verbs
             Bandwidth = configuration.ReadBandwidth(),
         };
         var given = ipam.Add(deadline);
+        Fault.Pass(FaultPoint.ShimAddressesTaken);
         try
         {
             var answer = Ask(wanted with { Addresses = given.Addresses }, CniErrorCode.TryAgainLater, Deadline.In(environment.Deadlines.AgentStart));
+            Fault.Pass(FaultPoint.ShimAddAnswered);
             return answer.Wired is { } wired
                 ? new(configuration, variables, wired, given.Hosts, given.Dns)
                 : throw new CniException(CniErrorCode.Decoding, $"the agent at {configuration.Socket} answered ADD with neither a result nor an error; install plugin and agent of one release");
@@ -100,6 +102,7 @@ internal sealed class Verbs
                 pending.Remove(delete);
         }
 
+        Fault.Pass(FaultPoint.ShimUnwired);
         ipam.Del(Deadline.In(environment.Deadlines.Del)); // not what a hanging agent has left of the time
     }
 

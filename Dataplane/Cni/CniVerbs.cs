@@ -82,17 +82,21 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
         try
         {
             attachments.Write(attachment);
+            Fault.Pass(FaultPoint.AgentAttachmentWritten);
             undo.Push(() => attachments.Delete(attachment.Key));
             undo.Push(() => Publish(attachment.Pod));
             undo.Push(() => Disconnect(attachment, isWired: false));
             dataplane.Attach(attachment, fetched);
             undo.Push(() => Forget(attachment.Key));
             dataplane.CommitPolicy();
+            Fault.Pass(FaultPoint.AgentPolicyCommitted);
             undo.Push(() => wiring.Unwire(attachment.HostInterface));
             wiring.Wire(attachment, dataplane.Mtu);
             wiring.Route(attachment);
+            Fault.Pass(FaultPoint.AgentRouted);
             Disconnect(attachment, isWired: true);
             Publish(attachment.Pod);
+            Fault.Pass(FaultPoint.AgentPublished);
         }
         catch (Exception e) when (e is NetlinkException or NftablesException or NetnsException or IOException or UnauthorizedAccessException)
         {
@@ -146,12 +150,16 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
         try
         {
             wiring.Unwire(device);
+            Fault.Pass(FaultPoint.AgentPairRemoved);
             attachments.Delete(key);
+            Fault.Pass(FaultPoint.AgentAttachmentDeleted);
             if (attachment is null)
                 return AgentResponse.Done;
             Forget(key);
+            Fault.Pass(FaultPoint.AgentPodForgotten);
             Disconnect(attachment, isWired: false);
             Publish(attachment.Pod);
+            Fault.Pass(FaultPoint.AgentWithdrawn);
         }
         catch (Exception e) when (e is NetlinkException or IOException or UnauthorizedAccessException)
         {
@@ -275,6 +283,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
             try
             {
                 step();
+                Fault.Pass(FaultPoint.AgentStepUndone);
             }
             catch (Exception e) when (e is NetlinkException or NftablesException or IOException or UnauthorizedAccessException)
             {

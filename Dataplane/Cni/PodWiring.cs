@@ -1,8 +1,10 @@
+using Overlay.CniShim.Protocol;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Kernel;
 using Overlay.Dataplane.Netlink;
 using Overlay.Dataplane.Netlink.Route;
 using Overlay.PolicyEngine.Model;
+using Attachment = Overlay.Dataplane.Desired.Attachment;
 
 namespace Overlay.Dataplane.Cni;
 
@@ -24,6 +26,7 @@ internal sealed class PodWiring(NodeKernel kernel)
     {
         using var netns = Netns.OpenForeign(attachment.NetnsPath);
         var host = Create(attachment, mtu, netns);
+        Fault.Pass(FaultPoint.AgentPairMade);
         using (var writer = new NetlinkWriter())
         {
             var socket = kernel.Route;
@@ -34,11 +37,14 @@ internal sealed class PodWiring(NodeKernel kernel)
             socket.Request(writer, $"set up {attachment.HostInterface} of pod {attachment.Pod}");
         }
 
+        Fault.Pass(FaultPoint.AgentHostEndUp);
+
         // The node's own 127.0.0.1 reaches a host port too. What the pod might send to such an address is dropped in chain hostport-input.
         if (attachment.HostPorts.Any(port => port.PodAddress.Family == Family.IPv4))
             Sysctl.Set($"ipv4/conf/{attachment.HostInterface}/route_localnet", 1);
 
         netns.Run(() => SetUpInside(attachment));
+        Fault.Pass(FaultPoint.AgentPodEndUp);
     }
 
     /// <summary>Brings the host's routes and neighbours of a pod just wired into the kernel, with whatever else is pending there.</summary>

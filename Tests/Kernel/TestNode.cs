@@ -60,6 +60,12 @@ internal sealed class TestNode : IDisposable
         Net.Run("bridge fdb show dev overlay-vxlan"),
         Net.Run("ip -o link show type veth"));
 
+    /// <summary>Name of the point where agent or plugin kill themselves; no file, no point.</summary>
+    public string FaultFile => Path.Combine(_folder, "fault-point");
+
+    /// <summary>Whether the agent has ended by itself.</summary>
+    public bool AwaitDeath() => _agent!.WaitForExit(TimeSpan.FromSeconds(20));
+
     /// <summary>Process id of the agent.</summary>
     public int AgentId => _agent!.Id;
 
@@ -77,6 +83,7 @@ internal sealed class TestNode : IDisposable
     public void BeginAgent(params string[] more)
     {
         _agent = Net.Start(
+            new() { ["FAULT_POINT_FILE"] = FaultFile },
             Programs.Overlay,
             ["agent", "--node-name", Name, .. _cluster.Datastore, "--socket", Socket, "--state-dir", Path.Combine(_folder, "state"), "--cni-conf-dir", Path.Combine(_folder, "net.d"), "--cni-ipam-dir", IpamDir, .. more]);
         _output = new ProgramOutput(_agent);
@@ -182,6 +189,7 @@ internal sealed class TestNode : IDisposable
     {
         var start = new ProcessStartInfo(Programs.OverlayCni) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         var (podNamespace, podName) = (pod.Split('/')[0], pod.Split('/')[1]);
+        start.Environment["FAULT_POINT_FILE"] = FaultFile;
         start.Environment["CNI_COMMAND"] = command;
         start.Environment["CNI_CONTAINERID"] = containerId;
         start.Environment["CNI_NETNS"] = netns;
