@@ -20,9 +20,11 @@ internal sealed class DeleteQueue(string socketPath)
             stream.Flush(flushToDisk: true);
         }
 
+        Fault.Pass(FaultPoint.ShimDeleteWritten);
         File.Move(temporary, file, overwrite: true);
         if (!OperatingSystem.IsWindows())
             Libc.FsyncFolder(folder);
+        Fault.Pass(FaultPoint.ShimDeleteQueued);
     }
 
     /// <summary>Takes one back; not being there is fine.</summary>

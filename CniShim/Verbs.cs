@@ -59,12 +59,14 @@ internal sealed class Verbs
         };
         var work = deadline.Part(AddWork);
         var given = ipam.Add(work);
+        Fault.Pass(FaultPoint.ShimAddressesTaken);
         var isWired = false;
         try
         {
             var hosts = given.Hosts;
             var answer = Ask(wanted with { Addresses = given.Addresses }, Deadline.In(environment.Deadlines.AgentStart), work, ipam.Persist);
             isWired = answer.Wired is not null;
+            Fault.Pass(FaultPoint.ShimAddAnswered);
             print(answer.Wired is { } wired
                 ? new(configuration, variables, wired, hosts, given.Dns)
                 : throw new CniException(CniErrorCode.Decoding, $"the agent at {configuration.Socket} answered ADD with neither a result nor an error; install plugin and agent of one release"));
@@ -99,6 +101,7 @@ internal sealed class Verbs
                 ? request with { Netns = "" } // the path was given to another process meanwhile; the agent knows its interface by the attachment
                 : request,
             deadline.Part(AgentPart));
+        Fault.Pass(FaultPoint.ShimUnwired);
         ipam.Del(deadline);
     }
 

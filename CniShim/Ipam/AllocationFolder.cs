@@ -235,6 +235,7 @@ internal sealed class AllocationFolder
             {
                 folder.RemoveClaim(name); // of a killed ADD
                 WriteText(folder.FileOfClaim(name), $"{owner.ContainerId}\r\n{owner.IfName}");
+                Fault.Pass(FaultPoint.ShimClaimWritten);
             }
             catch
             {
@@ -250,6 +251,7 @@ internal sealed class AllocationFolder
             if (Libc.link(folder.FileOfClaim(name), folder.FileOf(address)) != 0)
                 return Marshal.GetLastPInvokeError() == Libc.EEXIST ? false : throw Libc.Failure("link", folder.FileOf(address));
             taken.Add(address);
+            Fault.Pass(FaultPoint.ShimAddressTaken);
             WriteText(folder.LastReservedFile(set), address.ToString());
             return true;
         }
@@ -261,7 +263,12 @@ internal sealed class AllocationFolder
         /// <summary>Gives everything back. Each file is ours alone since we made it, so no lock is needed, and none can keep us from cleaning up.</summary>
         public void Undo()
         {
-            taken.ForEach(folder.Release);
+            foreach (var address in taken)
+            {
+                folder.Release(address);
+                Fault.Pass(FaultPoint.ShimAddressUndone);
+            }
+
             folder.RemoveClaim(name);
         }
     }

@@ -77,7 +77,11 @@ internal sealed class BuiltInIpam(NetworkConfiguration configuration, CniVariabl
             return;
         var allocations = folder.AllocationsOf(owner);
         foreach (var address in allocations.Own)
+        {
             folder.Release(address);
+            Fault.Pass(FaultPoint.ShimAddressReleased);
+        }
+
         if (!allocations.HasClaim)
             return;
         try

@@ -9,7 +9,10 @@ namespace Overlay.Dataplane.Cni;
 /// <param name="stateDir">The configuration's <c>stateDir</c>; made when it is not there.</param>
 public sealed class AttachmentFolder(string stateDir)
 {
-    private readonly string _folder = Path.Combine(stateDir, "attachments");
+    private readonly string _folder = In(stateDir);
+
+    /// <summary>Where the files are in a <c>stateDir</c>.</summary>
+    public static string In(string stateDir) => Path.Combine(stateDir, "attachments");
 
     /// <summary>All attachments, sorted by file name.</summary>
     /// <param name="broken">One sentence for each file that cannot be read; such files are left alone.</param>
@@ -83,6 +86,8 @@ internal sealed record AttachmentFile
 
     public IReadOnlyList<HostPortEntry> HostPorts { get; init; } = [];
 
+    public long Created { get; init; }
+
     public static AttachmentFile Of(Attachment attachment) => new()
     {
         ContainerId = attachment.ContainerId,
@@ -96,6 +101,7 @@ internal sealed record AttachmentFile
         Addresses = [.. attachment.Addresses.Select(address => address.ToString())],
         Network = attachment.Network,
         HostPorts = [.. attachment.HostPorts.Select(HostPortEntry.Of)],
+        Created = attachment.Created,
     };
 
     /// <exception cref="FormatException">An address cannot be read.</exception>
@@ -104,11 +110,12 @@ internal sealed record AttachmentFile
     {
         if (string.IsNullOrEmpty(ContainerId) || string.IsNullOrEmpty(IfName) || string.IsNullOrEmpty(HostInterface) || PodNamespace is null || PodName is null || Addresses is null)
             throw new JsonException("a field is empty that must not be.");
-        var octets = PodMac?.Split(':') ?? [];
-        var mac = octets.Length == 6 && octets.All(octet => octet.Length == 2) ? Convert.FromHexString(string.Concat(octets)) : throw new FormatException($"'{PodMac}' is no Ethernet address.");
-        return new(ContainerId, IfName, new(PodNamespace, PodName), PodUid ?? "", Netns ?? "", HostInterface, MacAddress.FromBytes(mac), Addresses.Select(InetAddress.Parse).ToEquatableArray(), Network ?? "")
+        if (!MacAddress.TryParse(PodMac, out var mac))
+            throw new FormatException($"'{PodMac}' is no Ethernet address.");
+        return new(ContainerId, IfName, new(PodNamespace, PodName), PodUid ?? "", Netns ?? "", HostInterface, mac, Addresses.Select(InetAddress.Parse).ToEquatableArray(), Network ?? "")
         {
             HostPorts = (HostPorts ?? []).Select(entry => entry.ToHostPort()).ToEquatableArray(),
+            Created = Created,
         };
     }
 }

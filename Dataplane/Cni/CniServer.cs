@@ -118,14 +118,15 @@ internal sealed class CniServer : IDisposable
                 return;
             }
 
+            var answered = 0L;
             if (request is not null)
-                answer = await AskAsync(socket, request, gone, stop).ConfigureAwait(false);
+                (answer, answered) = await AskAsync(socket, request, gone, stop).ConfigureAwait(false);
             if (await DeliverAsync(socket, AgentLine.Of(answer), stop).ConfigureAwait(false))
                 return;
 
-            // Wired, yet nobody heard of it: the addresses are being given back at the other end, so the wiring has to go too.
+            // Wired, yet nobody heard of it: the addresses are being given back at the other end, so the wiring has to go too. What was wired later is not meant.
             if (request is { Command: "ADD" } && answer.Wired is not null)
-                await calls.WriteAsync(new CniCall(request with { Command = "DEL" }, CancellationToken.None), stop).ConfigureAwait(false);
+                await calls.WriteAsync(new CniCall(request with { Command = "DEL", Began = answered }, CancellationToken.None), stop).ConfigureAwait(false);
         }
         catch (Exception error) when (error is SocketException or OperationCanceledException or ChannelClosedException)
         {
@@ -166,11 +167,11 @@ internal sealed class CniServer : IDisposable
     }
 
     /// <summary>Hands the call to the loop and waits for its answer, watching the connection meanwhile.</summary>
-    private async Task<AgentResponse> AskAsync(Socket socket, AgentRequest request, CancellationTokenSource gone, CancellationToken stop)
+    private async Task<(AgentResponse Answer, long At)> AskAsync(Socket socket, AgentRequest request, CancellationTokenSource gone, CancellationToken stop)
     {
         var call = new CniCall(request, gone.Token);
         await calls.WriteAsync(call, stop).ConfigureAwait(false);
-        return await WatchedAsync(call.Answered, socket, gone, stop).ConfigureAwait(false);
+        return (await WatchedAsync(call.Answered, socket, gone, stop).ConfigureAwait(false), call.AnsweredAt);
     }
 
     private static async Task<T> WatchedAsync<T>(Task<T> answer, Socket socket, CancellationTokenSource gone, CancellationToken stop)

@@ -16,11 +16,22 @@ namespace Overlay.Dataplane.Cni;
 /// </summary>
 /// <param name="dataplane">The node.</param>
 /// <param name="wiring">Makes and removes interface pairs.</param>
+/// <param name="check">Looks at what was made.</param>
 /// <param name="attachments">What is wired, across restarts.</param>
+/// <param name="pending">DELs that wait for the agent.</param>
 /// <param name="statuses">Where other nodes read pods' addresses; null when the datastore learns them itself.</param>
 /// <param name="log">Where events go.</param>
-internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, AttachmentFolder attachments, PodStatusFolder? statuses, ILogger log)
+internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, PodCheck check, AttachmentFolder attachments, PendingDeletes pending, PodStatusFolder? statuses, ILogger log)
 {
+    // Longer than any plugin lives: see its deadlines.
+    private static readonly TimeSpan DeleteMemory = TimeSpan.FromMinutes(2);
+
+    // Of a ruleset that is gone every rule is missing.
+    private const int MostToTell = 3;
+    private const long NanosecondsPerSecond = 1_000_000_000;
+
+        private readonly Dictionary<AttachmentKey, long> _deleted = [];
+
     /// <summary>Does what is asked and says how it went. Never throws for what the plugin sent or the kernel refused.</summary>
     /// <param name="request">What is asked.</param>
     /// <param name="clientGone">Nobody waits for the answer any more.</param>
@@ -31,7 +42,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
         {
             "ADD" when clientGone.IsCancellationRequested => AgentError.Answer(CniErrorCode.TryAgainLater, "The plugin hung up before its turn came."),
             "ADD" => Add(request, fetched),
-            "DEL" => Delete(new AttachmentKey(request.ContainerId, request.IfName)),
+            "DEL" => Delete(request, BootClock.Now),
             "CHECK" => Check(request),
             "GC" => Collect(request),
             "STATUS" => Status(),
@@ -42,8 +53,33 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
         return response;
     }
 
+    /// <summary>Does the DELs that wait as files; one that fails waits on.</summary>
+    public void Replay()
+    {
+        var requests = pending.Read(out var broken);
+        foreach (var reason in broken)
+            Log.PendingDeleteUnreadable(log, reason);
+        foreach (var request in requests)
+            Replay(request);
+        var forgotten = BootClock.Now - (long)DeleteMemory.TotalNanoseconds;
+        foreach (var (key, _) in _deleted.Where(deleted => deleted.Value < forgotten).ToList())
+            _deleted.Remove(key);
+    }
+
+    private AgentResponse Replay(AgentRequest request)
+    {
+        var answer = Delete(request, request.Began);
+        if (answer.Error is { } error)
+            Log.CniRefused(log, request.Command, request.ContainerId, error.Msg);
+        else
+            pending.Remove(KeyOf(request));
+        return answer;
+    }
+
     private AgentResponse Add(AgentRequest request, ClusterChange.PodSet? fetched)
     {
+        if (Yield(request) is { } outlived)
+            return outlived;
         if (Read(request, out var attachment) is { } refused)
             return refused;
 
@@ -51,17 +87,21 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
         try
         {
             attachments.Write(attachment);
+            Fault.Pass(FaultPoint.AgentAttachmentWritten);
             undo.Push(() => attachments.Delete(attachment.Key));
             undo.Push(() => Publish(attachment.Pod));
             undo.Push(() => Disconnect(attachment, isWired: false));
             dataplane.Attach(attachment, fetched);
             undo.Push(() => Forget(attachment.Key));
             dataplane.CommitPolicy();
+            Fault.Pass(FaultPoint.AgentPolicyCommitted);
             undo.Push(() => wiring.Unwire(attachment.HostInterface));
             wiring.Wire(attachment, dataplane.Mtu);
             wiring.Route(attachment);
+            Fault.Pass(FaultPoint.AgentRouted);
             Disconnect(attachment, isWired: true);
             Publish(attachment.Pod);
+            Fault.Pass(FaultPoint.AgentPublished);
         }
         catch (Exception e) when (e is NetlinkException or NftablesException or NetnsException or IOException or UnauthorizedAccessException)
         {
@@ -75,19 +115,56 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
         return Wired(attachment);
     }
 
-    private AgentResponse Delete(AttachmentKey key)
+    // Once the plugin has given the addresses back for a DEL, an ADD that obtained its own before must not be wired with them.
+    private AgentResponse? Yield(AgentRequest request)
+    {
+        var key = KeyOf(request);
+        if (pending.Find(key) is { } queued && Replay(queued) is { Error: not null } failed)
+            return failed;
+        return request.Began > 0 && _deleted.TryGetValue(key, out var deleted) && request.Began <= deleted
+            ? AgentError.Answer(CniErrorCode.TryAgainLater, $"container {request.ContainerId} was deleted while this ADD of its interface {request.IfName} was under way")
+            : null;
+    }
+
+    /// <param name="request">The DEL.</param>
+    /// <param name="done">An ADD that began up to this moment is too late.</param>
+    private AgentResponse Delete(AgentRequest request, long done)
+    {
+        var key = KeyOf(request);
+
+        // It means a predecessor of the same name: it waited in a file or in our queue, or was put there because an ADD's answer did not arrive.
+        if (dataplane.Store.Attachment(key) is { } attachment && request.Began > 0 && request.Began < attachment.Created)
+        {
+            Log.DeleteStale(log, attachment.Pod.ToString(), request.ContainerId);
+            return AgentResponse.Done;
+        }
+
+        var answer = Delete(key);
+        if (answer.Error is not null)
+            return answer;
+        _deleted[key] = Math.Max(done, _deleted.GetValueOrDefault(key));
+        pending.Remove(key);
+        return answer;
+    }
+
+    /// <summary>Removes an attachment: interface, policy, file and status; nothing there is fine. The addresses are not given back here.</summary>
+    public AgentResponse Delete(AttachmentKey key)
     {
         var attachment = dataplane.Store.Attachment(key);
         var device = attachment?.HostInterface ?? Ownership.PodInterface(key.ContainerId, key.IfName);
         try
         {
             wiring.Unwire(device);
+            Fault.Pass(FaultPoint.AgentPairRemoved);
             attachments.Delete(key);
+            Fault.Pass(FaultPoint.AgentAttachmentDeleted);
             if (attachment is null)
                 return AgentResponse.Done;
             Forget(key);
+            Fault.Pass(FaultPoint.AgentPodForgotten);
             Disconnect(attachment, isWired: false);
             Publish(attachment.Pod);
+            Fault.Pass(FaultPoint.AgentWithdrawn);
         }
         catch (Exception e) when (e is NetlinkException or IOException or UnauthorizedAccessException)
         {
@@ -102,18 +179,21 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
     private AgentResponse Collect(AgentRequest request)
     {
         var valid = request.ValidAttachments.Select(attachment => new AttachmentKey(attachment.ContainerId, attachment.IfName)).ToHashSet();
-        var stale = dataplane.Store.Attachments.Where(attachment => attachment.Network == request.Network && !valid.Contains(attachment.Key)).Select(attachment => attachment.Key).ToList();
+        var youngest = BootClock.Now - (request.Grace * NanosecondsPerSecond); // another runtime of this host may just be adding it
+        var stale = dataplane.Store.Attachments
+            .Where(attachment => attachment.Network == request.Network && !valid.Contains(attachment.Key) && attachment.Created <= youngest)
+            .Select(attachment => attachment.Key).ToList();
         var errors = stale.Select(key => Delete(key).Error?.Msg).OfType<string>().ToList();
         return errors.Count == 0 ? AgentResponse.Done : AgentError.Answer(CniErrorCode.Io, string.Join("; ", errors));
     }
 
     private AgentResponse Check(AgentRequest request)
     {
-        if (dataplane.Store.Attachment(new(request.ContainerId, request.IfName)) is not { } attachment)
+        if (dataplane.Store.Attachment(KeyOf(request)) is not { } attachment)
             return AgentError.Answer(CniErrorCode.CheckFailed, $"container {request.ContainerId} has no interface {request.IfName} that this agent wired");
         try
         {
-            var damage = wiring.Check(attachment);
+            List<string> damage = [.. PodCheck.Disagreements(request, attachment), .. check.Damage(attachment), .. dataplane.VerifyPolicy().Take(MostToTell)];
             return damage.Count == 0
                 ? AgentResponse.Done
                 : AgentError.Answer(CniErrorCode.CheckFailed, $"interface {request.IfName} of pod {attachment.Pod} is damaged: {string.Join("; ", damage)}");
@@ -124,9 +204,14 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
         }
     }
 
-    private AgentResponse Status() => dataplane.PodCidrs.Count > 0
-        ? AgentResponse.Done
-        : AgentError.Answer(CniErrorCode.NotAvailable, "this node has no podCIDRs yet: its Node object is missing or has none, and podCIDRs is not configured");
+    // CNI spec, STATUS: 50 when ADD cannot be served, 51 when moreover pods that are there have limited connectivity.
+    private AgentResponse Status()
+    {
+        if (dataplane.PodCidrs.Count == 0)
+            return AgentError.Answer(CniErrorCode.NotAvailable, "this node has no podCIDRs yet: its Node object is missing or has none, and podCIDRs is not configured");
+        var unready = dataplane.Status().Unready;
+        return unready.Count == 0 ? AgentResponse.Done : AgentError.Answer(CniErrorCode.LimitedConnectivity, string.Join(' ', unready));
+    }
 
     // One clear refusal before anything is touched, or the attachment to be.
     private AgentResponse? Read(AgentRequest request, out Attachment attachment)
@@ -139,17 +224,21 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
             request.PodUid,
             request.Netns,
             Ownership.PodInterface(request.ContainerId, request.IfName),
-            Ownership.PodMac(request.ContainerId, request.IfName),
+            MacAddress.TryParse(request.Mac, out var mac) ? mac : Ownership.PodMac(request.ContainerId, request.IfName),
             [],
-            request.Network);
+            request.Network) { Created = BootClock.Now };
         if (dataplane.Store.Attachment(attachment.Key) is not null)
             return AgentError.Answer(CniErrorCode.Io, $"container {request.ContainerId} already has interface {request.IfName}; DEL it before another ADD");
+        if (request.Mac.Length > 0 && attachment.PodMac.ToString() != request.Mac)
+            return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"the Ethernet address asked for, '{request.Mac}', is none; expected six octets such as 02:00:5e:10:00:01");
+        if (request.Bandwidth is not null)
+            return AgentError.Answer(CniErrorCode.UnsupportedField, "runtimeConfig.bandwidth: this plugin limits no bandwidth; chain the plugin `bandwidth` after it in the conflist, with \"capabilities\": {\"bandwidth\": true}, and take that capability from this one");
         foreach (var text in request.Addresses.Select(address => address.Address))
         {
             if (!Cidr.TryParse(text, out var address))
                 return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"IPAM gave '{text}', which is no address with a prefix length");
-            if (addresses.Any(other => other.Family == address.Family))
-                return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"IPAM gave two addresses of one family ({text} is the second); a pod has at most one of each");
+            if (addresses.Contains(address.Address))
+                return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"IPAM gave {address.Address} twice");
             if (dataplane.Store.Attachments.FirstOrDefault(other => other.Addresses.Contains(address.Address)) is { } holder)
                 return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"IPAM gave {address.Address}, which pod {holder.Pod} (container {holder.ContainerId}) still has; DEL that container, or look for a second IPAM on this range");
             addresses.Add(address.Address);
@@ -171,9 +260,11 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
             HostMac = Ownership.HostMac.ToString(),
             PodMac = attachment.PodMac.ToString(),
             Mtu = dataplane.Mtu,
-            Gateways = attachment.Addresses.Select(address => Ownership.Gateway(address.Family).ToString()).ToList(),
+            Gateways = attachment.Addresses.Select(address => address.Family).Distinct().Select(family => Ownership.Gateway(family).ToString()).ToList(),
         },
     };
+
+    private static AttachmentKey KeyOf(AgentRequest request) => new(request.ContainerId, request.IfName);
 
     private void Publish(NamespacedName pod) => statuses?.Publish(pod, dataplane.Store.AttachmentsOf(pod));
 
@@ -204,6 +295,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
             try
             {
                 step();
+                Fault.Pass(FaultPoint.AgentStepUndone);
             }
             catch (Exception e) when (e is NetlinkException or NftablesException or IOException or UnauthorizedAccessException)
             {

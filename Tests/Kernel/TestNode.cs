@@ -50,6 +50,9 @@ internal sealed class TestNode : IDisposable
     /// <summary>Folder of the attachment files.</summary>
     public string Attachments => Path.Combine(_folder, "state", "attachments");
 
+    /// <summary>Folder of DELs that wait for the agent.</summary>
+    public string Queue => PendingDelete.FolderOf(Socket);
+
     /// <summary>Folder of the status files this node publishes.</summary>
     public string Statuses => Path.Combine(_cluster.Manifests, ".status", Name);
 
@@ -61,6 +64,12 @@ internal sealed class TestNode : IDisposable
         Net.Run("ip neigh show nud permanent"),
         Net.Run("bridge fdb show dev overlay-vxlan"),
         Net.Run("ip -o link show type veth"));
+
+    /// <summary>Name of the point where agent or plugin kill themselves; no file, no point.</summary>
+    public string FaultFile => Path.Combine(_folder, "fault-point");
+
+    /// <summary>Whether the agent has ended by itself.</summary>
+    public bool AwaitDeath() => _agent!.WaitForExit(TimeSpan.FromSeconds(20));
 
     /// <summary>Process id of the agent.</summary>
     public int AgentId => _agent!.Id;
@@ -82,6 +91,7 @@ internal sealed class TestNode : IDisposable
             ? ["unshare", "--mount", "sh", "-c", "mount --bind -o ro /proc/sys /proc/sys && exec \"$0\" \"$@\"", Programs.Overlay]
             : [Programs.Overlay];
         _agent = Net.Start(
+            new() { ["FAULT_POINT_FILE"] = FaultFile },
             program[0],
             [.. program[1..], "agent", "--node-name", Name, .. _cluster.Datastore, "--socket", Socket, "--state-dir", Path.Combine(_folder, "state"), "--cni-conf-dir", Path.Combine(_folder, "net.d"), "--cni-ipam-dir", IpamDir, .. more]);
         _output = new ProgramOutput(_agent);
@@ -116,14 +126,24 @@ internal sealed class TestNode : IDisposable
     /// <summary>Asks the agent something without the plugin; null when nobody answers.</summary>
     /// <param name="command">The verb.</param>
     /// <param name="more">More members of the request, as JSON.</param>
-    public string? Ask(string command, string more = "")
+    public string? Ask(string command, string more = "") => Ask(Encoding.UTF8.GetBytes($$"""{"version":1,"command":"{{command}}"{{(more.Length > 0 ? "," : "")}}{{more}}}""" + "\n"));
+
+    /// <summary>Asks the agent what the plugin might ask.</summary>
+    public AgentResponse Ask(AgentRequest request)
+    {
+        var answer = Ask(AgentLine.Of(request));
+        Assert.That(answer, Is.Not.Null, Log);
+        return AgentLine.ReadResponse(Encoding.UTF8.GetBytes(answer!));
+    }
+
+    private string? Ask(byte[] line)
     {
         using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {
             socket.ReceiveTimeout = 10_000;
             socket.Connect(new UnixDomainSocketEndPoint(Socket));
-            socket.Send(Encoding.UTF8.GetBytes($$"""{"version":1,"command":"{{command}}"{{(more.Length > 0 ? "," : "")}}{{more}}}""" + "\n"));
+            socket.Send(line);
             var buffer = new byte[65536];
             var read = socket.Receive(buffer);
             return read == 0 ? null : Encoding.UTF8.GetString(buffer, 0, read);
@@ -167,20 +187,20 @@ internal sealed class TestNode : IDisposable
         return pod;
     }
 
+    /// <summary>Every file that says that a pod is here, or was to be: reserved addresses, attachments, statuses, DELs that wait.</summary>
+    public IEnumerable<string> PodFiles => new[] { Path.Combine(IpamDir, "overlay"), Attachments, Statuses, Queue }
+        .Where(Directory.Exists).SelectMany(Directory.GetFiles)
+        .Where(file => Path.GetFileName(file) is not "lock" && !Path.GetFileName(file).StartsWith("last_reserved_ip.", StringComparison.Ordinal));
+
     /// <summary>No file is left that says that a pod is here.</summary>
-    public void AssertNoPod()
-    {
-        var allocations = Path.Combine(IpamDir, "overlay");
-        Assert.That(Directory.Exists(allocations) ? Directory.GetFiles(allocations).Select(Path.GetFileName).Where(file => file!.Contains('.') && !file.StartsWith("last_", StringComparison.Ordinal) || file.Contains(':')) : [], Is.Empty, "addresses are given back");
-        Assert.That(Directory.Exists(Attachments) ? Directory.GetFiles(Attachments) : [], Is.Empty, "attachments are forgotten");
-        Assert.That(Directory.Exists(Statuses) ? Directory.GetFiles(Statuses) : [], Is.Empty, "statuses are withdrawn");
-    }
+    public void AssertNoPod() => Assert.That(PodFiles, Is.Empty);
 
     /// <summary>Runs the plugin in this node's namespace, as a runtime would.</summary>
     public CommandOutput Plugin(string command, string containerId, string netns, string pod, string configuration, string podUid = "")
     {
         var start = new ProcessStartInfo(Programs.OverlayCni) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         var (podNamespace, podName) = (pod.Split('/')[0], pod.Split('/')[1]);
+        start.Environment["FAULT_POINT_FILE"] = FaultFile;
         start.Environment["CNI_COMMAND"] = command;
         start.Environment["CNI_CONTAINERID"] = containerId;
         start.Environment["CNI_NETNS"] = netns;
@@ -198,15 +218,25 @@ internal sealed class TestNode : IDisposable
     /// <summary>The network configuration as libcni makes it from the conflist, with what is asked for this pod.</summary>
     public string Configuration(IReadOnlyList<string> addresses, params IReadOnlyList<PortMapping> hostPorts)
     {
+        var asked = new Dictionary<string, object>();
+        if (addresses.Count > 0)
+            asked["ips"] = addresses;
+        if (hostPorts.Count > 0)
+            asked["portMappings"] = hostPorts;
+        return Configuration(asked);
+    }
+
+    /// <summary>The network configuration as libcni makes it from the conflist: of what is asked for it passes on what the plugin says it is capable of.</summary>
+    public string Configuration(IReadOnlyDictionary<string, object> asked)
+    {
         using var conflist = JsonDocument.Parse(File.ReadAllText(Conflist));
         var plugin = conflist.RootElement.GetProperty("plugins")[0];
         var configuration = plugin.EnumerateObject().ToDictionary(property => property.Name, property => (object)property.Value);
         configuration["name"] = conflist.RootElement.GetProperty("name").GetString()!;
         configuration["cniVersion"] = "1.1.0";
-        if (addresses.Count > 0)
-            configuration["runtimeConfig"] = new Dictionary<string, object> { ["ips"] = addresses };
-        if (hostPorts.Count > 0 && plugin.GetProperty("capabilities").GetProperty("portMappings").GetBoolean())
-            configuration["runtimeConfig"] = new Dictionary<string, object> { ["portMappings"] = hostPorts };
+        var granted = asked.Where(wish => plugin.GetProperty("capabilities").TryGetProperty(wish.Key, out var capable) && capable.GetBoolean()).ToDictionary();
+        if (granted.Count > 0)
+            configuration["runtimeConfig"] = granted;
         return JsonSerializer.Serialize(configuration);
     }
 

@@ -31,7 +31,11 @@ public class ConflistTests
               "type": "overlay-cni",
               "socket": "/run/overlay/agent.sock",
               "capabilities": {
-                "portMappings": true
+                "portMappings": true,
+                "ips": true,
+                "ipRanges": true,
+                "mac": true,
+                "dns": true
               },
               "ipam": {
                 "dataDir": "/var/lib/cni/networks",
@@ -88,8 +92,10 @@ public class ConflistTests
         File.WriteAllText(Path.Combine(folder, PendingDelete.FileNameOf("c2", "eth0")), "{");
         Assert.That(pending.Read(out var broken).Select(delete => delete.ContainerId), Is.EqualTo(new[] { "c1" }));
         Assert.That(broken.Single(), Does.Contain("c2@eth0.json"));
-        pending.Remove(request);
-        pending.Remove(request);
+        Assert.That(pending.Find(new("c1", "eth0"))?.ContainerId, Is.EqualTo("c1"));
+        Assert.That(pending.Find(new("c2", "eth0")), Is.Null);
+        pending.Remove(new("c1", "eth0"));
+        pending.Remove(new("c1", "eth0"));
         Assert.That(Directory.GetFileSystemEntries(folder), Is.Empty);
         Assert.That(new PendingDeletes(Path.Combine(folder, "never")).Read(out _), Is.Empty);
     }
