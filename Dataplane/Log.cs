@@ -81,6 +81,9 @@ internal static class Log
     public static void HostPortFlowsKept(ILogger log, string pod, string reason) =>
         Write(log, LogEventLevel.Warning, 61, "UDP connections to the host ports of pod {Pod} that are out of date could not be deleted: {Reason}; they end when their senders pause", pod, reason);
 
+    public static void RetiredLinksKept(ILogger log, string reason) =>
+        Write(log, LogEventLevel.Warning, 62, "interfaces of unwired pods could not be removed: {Reason}; they are down, and it is tried again", reason);
+
     private static void Write(ILogger log, LogEventLevel level, int id, string template, params object[] values)
     {
         if (log.IsEnabled(level))

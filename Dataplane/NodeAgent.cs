@@ -60,7 +60,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             using var metrics = HttpEndpoint.Listen("metrics.address", configuration.MetricsAddress, shared ? pages.All : pages.Metrics);
             using var health = HttpEndpoint.Listen("health.address", shared ? "" : configuration.HealthAddress, pages.Health);
             using var source = ClusterSource.Open(configuration, _changes.Writer);
-            Task[] sources = [source.RunAsync(stop.Token), server.RunAsync(stop.Token), devices.RunAsync(stop.Token), revocation.RunAsync(stop.Token), .. new[] { metrics, health }.OfType<HttpEndpoint>().Select(endpoint => endpoint.RunAsync(stop.Token))];
+            Task[] sources = [source.RunAsync(stop.Token), server.RunAsync(stop.Token), devices.RunAsync(stop.Token), revocation.RunAsync(stop.Token), kernel.Retired.RunAsync(log, stop.Token), .. new[] { metrics, health }.OfType<HttpEndpoint>().Select(endpoint => endpoint.RunAsync(stop.Token))];
             try
             {
                 await RunAsync(kernel, source, devices.Losses, revocation, sources, stop.Token);
@@ -96,6 +96,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         var due = DateTime.UtcNow;
         while (true)
         {
+            dataplane.Observe(revocation.Remains);
             var changed = TakeChanges(dataplane);
             if (losses.TryRead(out _))
                 due = DateTime.UtcNow;
@@ -117,10 +118,10 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
                 source.Observe(node.NetworkUnavailable, string.Join(' ', _status.Unready));
             while (_snapshots.Reader.TryRead(out var call))
                 call.Answer(dataplane.Snapshot(_started, _lastResync, _lastCommit));
-            if (_serving && dataplane.TakeStaleFlows() is { } pods)
-                revocation.Request(pods);
+            if (_serving && dataplane.TakeStaleFlows() is { } request)
+                revocation.Request(request);
             revocation.Judge(dataplane.Forbids);
-            await WaitAsync(sources, losses, revocation.Judgements, _serving ? due : DateTime.MaxValue, stop);
+            await WaitAsync(sources, losses, revocation.Judgements, _serving ? Earlier(due, dataplane.FlowsDue) : DateTime.MaxValue, stop);
         }
     }
 
@@ -154,6 +155,8 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
 
         return configuration.ResyncInterval;
     }
+
+    private static DateTime Earlier(DateTime due, DateTime? other) => other < due ? other.Value : due;
 
     private bool TakeChanges(NodeDataplane dataplane)
     {
@@ -205,6 +208,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
     // What an earlier life of this agent wired: as long as the interface is there, the pod is. Returns what is gone.
     private List<Attachment> Recall(AttachmentFolder folder, NodeDataplane dataplane, NodeKernel kernel)
     {
+        kernel.Retired.Flush();
         kernel.Links.Resync();
         var gone = new List<Attachment>();
         var found = folder.ReadAll(out var unreadable);

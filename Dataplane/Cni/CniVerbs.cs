@@ -150,7 +150,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
                 return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"IPAM gave '{text}', which is no address with a prefix length");
             if (addresses.Any(other => other.Family == address.Family))
                 return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"IPAM gave two addresses of one family ({text} is the second); a pod has at most one of each");
-            if (dataplane.Store.Attachments.FirstOrDefault(other => other.Addresses.Contains(address.Address)) is { } holder)
+            if (dataplane.Store.HolderOf(address.Address) is { } holder)
                 return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"IPAM gave {address.Address}, which pod {holder.Pod} (container {holder.ContainerId}) still has; DEL that container, or look for a second IPAM on this range");
             addresses.Add(address.Address);
         }
