@@ -51,6 +51,7 @@ public sealed class FlowTable : IDisposable
         var pods = request.Pods;
         var own = OwnAddresses();
         var remains = new HashSet<InetAddress>();
+        Cidr[] prefixes = [.. request.Prefixes];
         var flows = new Dictionary<Flow, bool>();
         var (connections, marked) = (0, 0);
         ConntrackMessage.Dump<Flow>(_netfilter, (message, _) =>
@@ -68,8 +69,11 @@ public sealed class FlowTable : IDisposable
 
         void Remember(InetAddress address)
         {
-            if (!pods.Contains(address) && request.Prefixes.Any(prefix => prefix.Contains(address)))
-                remains.Add(address);
+            foreach (var prefix in prefixes)
+            {
+                if (prefix.Contains(address) && !pods.Contains(address))
+                    remains.Add(address);
+            }
         }
     }
 
