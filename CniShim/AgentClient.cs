@@ -1,4 +1,3 @@
-using System.Net.Sockets;
 using System.Text.Json;
 using Overlay.CniShim.Protocol;
 using Overlay.CniShim.Spec;
@@ -20,21 +19,22 @@ internal sealed class AgentClient(string socketPath)
     /// <exception cref="CniException">With code 5 or 6: the socket may not be used, or what comes back is no answer.</exception>
     public AgentResponse? Ask(AgentRequest request, Deadline connectBy, Deadline answerBy, out string whyNot)
     {
-        using var socket = Connect(Deadline.Earlier(connectBy, answerBy), out whyNot);
-        if (socket is null)
+        using var stream = Connect(Deadline.Earlier(connectBy, answerBy), answerBy, out whyNot);
+        if (stream is null)
             return null;
         try
         {
-            Send(socket, request, answerBy);
-            if (Receive(socket, answerBy) is { } answer)
+            stream.WriteTimeout = answerBy.Milliseconds;
+            stream.Write(AgentLine.Of(request));
+            if (Receive(stream, answerBy) is { } answer)
                 return answer;
             whyNot = $"the agent at {socketPath} ended without an answer";
         }
-        catch (SocketException error) when (error.SocketErrorCode is SocketError.TimedOut or SocketError.WouldBlock)
+        catch (TimeoutException)
         {
             whyNot = $"the agent at {socketPath} did not answer in time";
         }
-        catch (SocketException error)
+        catch (IOException error)
         {
             whyNot = $"the agent at {socketPath} ended without an answer: {error.Message}";
         }
@@ -42,42 +42,24 @@ internal sealed class AgentClient(string socketPath)
         return null;
     }
 
-    private Socket? Connect(Deadline deadline, out string whyNot)
+    private Stream? Connect(Deadline retryUntil, Deadline deadline, out string whyNot)
     {
         while (true)
         {
-            var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-            try
+            if (AgentSocket.Connect(socketPath, deadline, out var reason) is { } stream)
             {
-                socket.SendTimeout = Milliseconds(deadline); // also limits connect(2) when the agent's queue is full, see unix(7)
-                socket.Connect(new UnixDomainSocketEndPoint(socketPath));
                 whyNot = "";
-                return socket;
-            }
-            catch (SocketException error)
-            {
-                socket.Dispose();
-                if (error.SocketErrorCode == SocketError.AccessDenied)
-                    throw new CniException(CniErrorCode.Io, $"may not connect to the agent at {socketPath}: {error.Message}");
-                whyNot = $"no agent listens at {socketPath}: {error.Message}";
+                return stream;
             }
 
-            if (deadline.Passed)
+            whyNot = $"no agent listens at {socketPath}: {reason}";
+            if (retryUntil.Passed)
                 return null;
-            Thread.Sleep(deadline.Remaining < RetryPause ? deadline.Remaining : RetryPause);
+            Thread.Sleep(retryUntil.Remaining < RetryPause ? retryUntil.Remaining : RetryPause);
         }
     }
 
-    private static void Send(Socket socket, AgentRequest request, Deadline deadline)
-    {
-        for (ReadOnlySpan<byte> rest = AgentLine.Of(request); rest.Length > 0;)
-        {
-            socket.SendTimeout = Milliseconds(deadline);
-            rest = rest[socket.Send(rest)..];
-        }
-    }
-
-    private AgentResponse? Receive(Socket socket, Deadline deadline)
+    private AgentResponse? Receive(Stream stream, Deadline deadline)
     {
         var buffer = new byte[4096];
         for (var length = 0; ;)
@@ -88,8 +70,8 @@ internal sealed class AgentClient(string socketPath)
                 throw new CniException(CniErrorCode.Decoding, $"the agent at {socketPath} answered more than {AgentRequest.MaxLength} bytes");
             if (length == buffer.Length)
                 Array.Resize(ref buffer, 2 * length);
-            socket.ReceiveTimeout = Milliseconds(deadline);
-            var read = socket.Receive(buffer, length, buffer.Length - length, SocketFlags.None);
+            stream.ReadTimeout = deadline.Milliseconds;
+            var read = stream.Read(buffer.AsSpan(length));
             if (read == 0)
                 return null;
             length += read;
@@ -107,7 +89,4 @@ internal sealed class AgentClient(string socketPath)
             throw new CniException(CniErrorCode.Decoding, $"the answer of the agent at {socketPath} cannot be decoded; install plugin and agent of one release", error.Message);
         }
     }
-
-    // zero would mean for ever
-    private static int Milliseconds(Deadline deadline) => Math.Max(1, (int)deadline.Remaining.TotalMilliseconds);
 }

@@ -1,3 +1,5 @@
+using Overlay.CniShim.Protocol;
+
 namespace Overlay.CniShim;
 
 /// <summary>All that the plugin sees of the world around it, so that a test can be that world (as in skel's dispatcher of containernetworking/cni).</summary>
@@ -21,15 +23,23 @@ internal sealed record CniEnvironment
     /// <summary>The network namespace that the plugin itself is in: the host's.</summary>
     public string OwnNetns { get; init; } = "/proc/self/ns/net";
 
+    /// <summary>When the plugin began: <see cref="BootClock"/>'s nanoseconds.</summary>
+    public long Began { get; init; } = BootClock.Now;
+
     /// <summary>How old an address must be before GC may free it: another runtime on this host may just be adding it.</summary>
     public TimeSpan GcGrace { get; init; } = TimeSpan.FromMinutes(5);
 
     /// <summary>The real one.</summary>
-    public static CniEnvironment OfProcess() => new()
+    public static CniEnvironment OfProcess()
     {
-        Variable = Environment.GetEnvironmentVariable,
-        Stdin = Console.OpenStandardInput(),
-        Stdout = Console.OpenStandardOutput(),
-        Stderr = Console.OpenStandardError(),
-    };
+        if (!OperatingSystem.IsWindows())
+            DescriptorStream.KeepStandardNumbers();
+        return new()
+        {
+            Variable = Environment.GetEnvironmentVariable,
+            Stdin = OperatingSystem.IsWindows() ? Console.OpenStandardInput() : DescriptorStream.Standard(0),
+            Stdout = OperatingSystem.IsWindows() ? Console.OpenStandardOutput() : DescriptorStream.Standard(1),
+            Stderr = OperatingSystem.IsWindows() ? Console.OpenStandardError() : DescriptorStream.Standard(2),
+        };
+    }
 }

@@ -16,6 +16,13 @@ internal readonly record struct Deadline
     /// <summary>What is left; zero when over.</summary>
     public TimeSpan Remaining => Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), timestamp) is { Ticks: > 0 } rest ? rest : TimeSpan.Zero;
 
+    /// <summary>What is left in whole milliseconds, but at least one: zero would mean for ever to some.</summary>
+    public int Milliseconds => (int)Math.Clamp(Math.Ceiling(Remaining.TotalMilliseconds), 1, int.MaxValue);
+
+    /// <summary>The moment when this part of what is left is over.</summary>
+    /// <param name="part">0 to 1.</param>
+    public Deadline Part(double part) => In(Remaining * part);
+
     /// <summary>Whether it is over.</summary>
     public bool Passed => Remaining == TimeSpan.Zero;
 

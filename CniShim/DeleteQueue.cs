@@ -20,7 +20,9 @@ internal sealed class DeleteQueue(string socketPath)
             stream.Flush(flushToDisk: true);
         }
 
+        Fault.Pass(FaultPoint.ShimDeleteWritten);
         File.Move(temporary, file, overwrite: true);
+        Fault.Pass(FaultPoint.ShimDeleteQueued);
     }
 
     /// <summary>Takes one back; not being there is fine.</summary>

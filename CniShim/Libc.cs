@@ -1,6 +1,6 @@
-using System.ComponentModel;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Text;
 using Microsoft.Win32.SafeHandles;
 
 namespace Overlay.CniShim;
@@ -19,15 +19,23 @@ internal static partial class Libc
     public const uint STATX_INO = 0x100;
     public const uint NS_GET_NSTYPE = 0xb703;
     public const int CLONE_NEWNET = 0x40000000;
+    public const int F_GETFD = 1;
+    public const short POLLIN = 1;
+    public const short POLLOUT = 4;
+    public const int AF_UNIX = 1;
     public const int AF_INET = 2;
+    public const int SOCK_STREAM = 1;
     public const int SOCK_DGRAM = 2;
+    public const int SOCK_NONBLOCK = 0x800;
     public const int SOCK_CLOEXEC = 0x80000;
     public const uint SIOCGIFFLAGS = 0x8913;
     public const uint SIOCSIFFLAGS = 0x8914;
     public const short IFF_UP = 1;
+    public const int EPERM = 1;
     public const int ENOENT = 2;
     public const int EINTR = 4;
     public const int EAGAIN = 11;
+    public const int EACCES = 13;
     public const int EEXIST = 17;
 
     /// <summary>open(2); the handle is invalid on failure.</summary>
@@ -37,6 +45,22 @@ internal static partial class Libc
     /// <summary>read(2).</summary>
     [LibraryImport("libc", SetLastError = true)]
     public static partial nint read(SafeFileHandle fd, Span<byte> buffer, nint count);
+
+    /// <summary>write(2).</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial nint write(SafeFileHandle fd, ReadOnlySpan<byte> buffer, nint count);
+
+    /// <summary>poll(2) of one descriptor; -1 milliseconds is for ever.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int poll(ref Pollfd fds, nuint nfds, int timeout);
+
+    /// <summary>fcntl(2) without an argument.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int fcntl(int fd, int operation);
+
+    /// <summary>connect(2).</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int connect(SafeFileHandle sockfd, in SockaddrUn addr, int addrlen);
 
     /// <summary>flock(2).</summary>
     [LibraryImport("libc", SetLastError = true)]
@@ -68,7 +92,44 @@ internal static partial class Libc
 
     /// <summary>The last call's error as one sentence, e.g. <c>open /x: No such file or directory</c>.</summary>
     public static IOException Failure(string operation, string path) =>
-        new($"{operation} {path}: {new Win32Exception(Marshal.GetLastPInvokeError()).Message}");
+        new($"{operation} {path}: {ErrorMessage}");
+
+    /// <summary>The last call's error in the words of strerror(3).</summary>
+    public static string ErrorMessage => Marshal.GetPInvokeErrorMessage(Marshal.GetLastPInvokeError());
+
+    /// <summary>struct pollfd.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    public struct Pollfd
+    {
+        public int fd;
+        public short events;
+        public short revents;
+    }
+
+    /// <summary>struct sockaddr_un of linux/un.h: 110 bytes.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    public struct SockaddrUn
+    {
+        /// <summary>Bytes of a path, the NUL at its end included.</summary>
+        public const int PathSize = 108;
+
+        private ushort sun_family;
+        private Path108 sun_path;
+
+        /// <summary>Makes it the address of a socket in the file system.</summary>
+        /// <param name="path">Shorter than <see cref="PathSize"/> bytes of UTF-8.</param>
+        public void SetPath(string path)
+        {
+            sun_family = AF_UNIX;
+            Encoding.UTF8.GetBytes(path, sun_path);
+        }
+
+        [InlineArray(PathSize)]
+        private struct Path108
+        {
+            private byte first;
+        }
+    }
 
     /// <summary>struct statx of linux/stat.h: 256 bytes, of which the identity is read.</summary>
     [StructLayout(LayoutKind.Explicit, Size = 256)]

@@ -1,10 +1,12 @@
+using System.Text;
 using Overlay.CniShim;
 using Overlay.CniShim.Spec;
 
+var environment = CniEnvironment.OfProcess();
 if (args is ["--version"])
 {
-    Console.Out.Write(CniVersion.About);
+    environment.Stdout.Write(Encoding.UTF8.GetBytes(CniVersion.About));
     return 0;
 }
 
-return new Plugin(CniEnvironment.OfProcess()).Run();
+return new Plugin(environment).Run();

@@ -13,6 +13,7 @@ internal sealed class Verbs
     private readonly NetworkConfiguration configuration;
     private readonly AgentClient agent;
     private readonly IIpam ipam;
+    private readonly CniArgs args;
     private readonly AgentRequest request;
     private readonly Deadline deadline;
 
@@ -23,7 +24,7 @@ internal sealed class Verbs
         this.variables = variables;
         this.configuration = configuration;
         agent = new(configuration.Socket);
-        var args = CniArgs.Parse(variables.Args, lenient: variables.Command is "DEL" or "GC" or "STATUS");
+        args = CniArgs.Parse(variables.Args, lenient: variables.Command is "DEL" or "GC" or "STATUS");
         ipam = configuration.Ipam.Text("type") is { Length: > 0 } plugin
             ? new DelegatedIpam(plugin, configuration, variables, environment.Variable)
             : new BuiltInIpam(configuration, variables, args, environment.GcGrace);
@@ -43,6 +44,7 @@ internal sealed class Verbs
             PodNamespace = args.PodNamespace,
             PodName = args.PodName,
             PodUid = args.PodUid,
+            Began = environment.Began,
         };
     }
 
@@ -50,11 +52,18 @@ internal sealed class Verbs
     public CniResult Add()
     {
         NetworkNamespace.Require(variables.Netns, environment.OwnNetns, variables.NetnsOverride);
-        var mappings = configuration.ReadPortMappings();
+        var wanted = request with
+        {
+            PortMappings = configuration.ReadPortMappings(),
+            Mac = configuration.ReadMac(args.Mac),
+            Bandwidth = configuration.ReadBandwidth(),
+        };
         var given = ipam.Add(deadline);
+        Fault.Pass(FaultPoint.ShimAddressesTaken);
         try
         {
-            var answer = Ask(request with { Addresses = given.Addresses, PortMappings = mappings }, CniErrorCode.TryAgainLater, Deadline.In(environment.Deadlines.AgentStart));
+            var answer = Ask(wanted with { Addresses = given.Addresses }, CniErrorCode.TryAgainLater, Deadline.In(environment.Deadlines.AgentStart));
+            Fault.Pass(FaultPoint.ShimAddAnswered);
             return answer.Wired is { } wired
                 ? new(configuration, variables, wired, given.Hosts, given.Dns)
                 : throw new CniException(CniErrorCode.Decoding, $"the agent at {configuration.Socket} answered ADD with neither a result nor an error; install plugin and agent of one release");
@@ -93,6 +102,7 @@ internal sealed class Verbs
                 pending.Remove(delete);
         }
 
+        Fault.Pass(FaultPoint.ShimUnwired);
         ipam.Del(Deadline.In(environment.Deadlines.Del)); // not what a hanging agent has left of the time
     }
 
@@ -114,7 +124,8 @@ internal sealed class Verbs
                 .Select(IpamAddress.Read)],
             Dns: null);
         ipam.Check(previous.Hosts, deadline);
-        Ask(request with { Addresses = previous.Addresses }, CniErrorCode.TryAgainLater, deadline);
+        Ask(
+            request with { Addresses = previous.Addresses, Mac = configuration.ReadMac(args.Mac), Bandwidth = configuration.ReadBandwidth() }, CniErrorCode.TryAgainLater, deadline);
     }
 
     /// <summary>GC: both forget what is not in the list. One's failure does not keep the other from trying.</summary>
@@ -125,7 +136,7 @@ internal sealed class Verbs
         var failures = new List<CniException>();
         Action[] steps =
         [
-            () => Ask(request with { ValidAttachments = valid }, CniErrorCode.TryAgainLater, connectBy: default),
+            () => Ask(request with { ValidAttachments = valid, Grace = (int)environment.GcGrace.TotalSeconds }, CniErrorCode.TryAgainLater, connectBy: default),
             () => ipam.Gc(valid, deadline),
         ];
         foreach (var step in steps)

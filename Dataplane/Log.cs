@@ -42,6 +42,12 @@ internal static class Log
     public static void PodIsolated(ILogger log, string pod) =>
         Write(log, LogEventLevel.Warning, 17, "pod {Pod} is isolated: what it is, and so which policies select it, is not known yet", pod);
 
+    public static void DeleteStale(ILogger log, string pod, string container) =>
+        Write(log, LogEventLevel.Information, 18, "a DEL of container {Container} that began before pod {Pod} was wired is passed over", container, pod);
+
+    public static void Reaped(ILogger log, string what, string why) =>
+        Write(log, LogEventLevel.Warning, 19, "freed {What}: {Why}", what, why);
+
     public static void Rejected(ILogger log, string rejection) =>
         Write(log, LogEventLevel.Error, 20, "rejected: {Rejection}", rejection);
 
@@ -81,8 +87,20 @@ internal static class Log
     public static void HostPortFlowsKept(ILogger log, string pod, string reason) =>
         Write(log, LogEventLevel.Warning, 61, "UDP connections to the host ports of pod {Pod} that are out of date could not be deleted: {Reason}; they end when their senders pause", pod, reason);
 
+    public static void ReaperHindered(ILogger log, string reason) =>
+        Write(log, LogEventLevel.Error, 62, "what is left of pods that are gone could not be looked for or freed: {Reason}; it is tried again", reason);
+
+    public static void InterfaceUnknown(ILogger log, string device, string stateDir) =>
+        Write(log, LogEventLevel.Warning, 63, "interface {Device} has no attachment in {StateDir}; left alone, as the folder may not be the one of the agent that made it: recreate its pod, or remove it", device, stateDir);
+
+    public static void AddressTakenOver(ILogger log, string address, string container, string file) =>
+        Write(log, LogEventLevel.Information, 64, "address {Address} of container {Container} counts as taken: {File} says so, and the container lives", address, container, file);
+
+    public static void HeartbeatFailed(ILogger log, string reason) =>
+        Write(log, LogEventLevel.Error, 65, "the heartbeat could not be written: {Reason}; CNI STATUS fails as soon as this agent stops", reason);
+
     public static void RetiredLinksKept(ILogger log, string reason) =>
-        Write(log, LogEventLevel.Warning, 62, "interfaces of unwired pods could not be removed: {Reason}; they are down, and it is tried again", reason);
+        Write(log, LogEventLevel.Warning, 66, "interfaces of unwired pods could not be removed: {Reason}; they are down, and it is tried again", reason);
 
     private static void Write(ILogger log, LogEventLevel level, int id, string template, params object[] values)
     {

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Threading.Channels;
 using Microsoft.Extensions.Hosting;
 using Overlay.CniShim.Protocol;
@@ -32,7 +33,9 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
     private readonly Channel<SnapshotCall> _snapshots = Channel.CreateBounded<SnapshotCall>(new BoundedChannelOptions(64) { SingleReader = true });
     private readonly DateTime _started = DateTime.UtcNow;
     private readonly Backoff _backoff = new(TimeSpan.FromMilliseconds(250), TimeSpan.FromSeconds(30));
+    private readonly Stopwatch _keptUp = Stopwatch.StartNew();
     private bool _serving;
+    private bool _tookOver;
     private volatile NodeStatus _status = new() { NodeName = configuration.NodeName, Unready = ["The agent is starting."] };
     private DateTime? _lastResync;
     private DateTime? _lastCommit;
@@ -55,15 +58,16 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             using var revocation = new FlowRevocation(configuration.PolicyRevokeEstablished, log);
             foreach (var setting in Sysctl.EnableForwarding())
                 Log.SysctlChanged(log, setting);
-            var pages = new NodePages(_snapshots.Writer, () => _status with { Flows = revocation.Looks }, LoopPatience);
+            var reaper = new Reaper(configuration, log);
+            var pages = new NodePages(_snapshots.Writer, () => _status with { Flows = revocation.Looks, Reaped = reaper.Freed }, LoopPatience);
             var shared = configuration.MetricsAddress == configuration.HealthAddress;
             using var metrics = HttpEndpoint.Listen("metrics.address", configuration.MetricsAddress, shared ? pages.All : pages.Metrics);
             using var health = HttpEndpoint.Listen("health.address", shared ? "" : configuration.HealthAddress, pages.Health);
             using var source = ClusterSource.Open(configuration, _changes.Writer);
-            Task[] sources = [source.RunAsync(stop.Token), server.RunAsync(stop.Token), devices.RunAsync(stop.Token), revocation.RunAsync(stop.Token), kernel.Retired.RunAsync(log, stop.Token), .. new[] { metrics, health }.OfType<HttpEndpoint>().Select(endpoint => endpoint.RunAsync(stop.Token))];
+            Task[] sources = [source.RunAsync(stop.Token), server.RunAsync(stop.Token), devices.RunAsync(stop.Token), revocation.RunAsync(stop.Token), kernel.Retired.RunAsync(log, stop.Token), reaper.RunAsync(stop.Token), .. new[] { metrics, health }.OfType<HttpEndpoint>().Select(endpoint => endpoint.RunAsync(stop.Token))];
             try
             {
-                await RunAsync(kernel, source, devices.Losses, revocation, sources, stop.Token);
+                await RunAsync(kernel, source, devices.Losses, revocation, reaper, sources, stop.Token);
             }
             finally
             {
@@ -83,16 +87,23 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         }
     }
 
-    private async Task RunAsync(NodeKernel kernel, ClusterSource source, ChannelReader<bool> losses, FlowRevocation revocation, Task[] sources, CancellationToken stop)
+    private async Task RunAsync(NodeKernel kernel, ClusterSource source, ChannelReader<bool> losses, FlowRevocation revocation, Reaper reaper, Task[] sources, CancellationToken stop)
     {
         var folder = new AttachmentFolder(configuration.StateDir);
         var dataplane = new NodeDataplane(configuration, kernel, log);
         var wiring = new PodWiring(kernel);
-        var verbs = new CniVerbs(dataplane, wiring, folder, source.Statuses, log);
+        var verbs = new CniVerbs(dataplane, wiring, folder, new(PendingDelete.FolderOf(configuration.Socket)), source.Statuses, log);
+        var heartbeat = new Heartbeat(configuration.Socket);
         Log.Started(log, Cli.Version.Text, configuration.NodeName, source.Name);
-        var gone = Recall(folder, dataplane, kernel);
+        var gone = Recall(folder, dataplane, kernel, reaper);
         source.Statuses?.PublishAll(dataplane.Store.Attachments);
 
+        var waits = new LoopWaits(stop);
+        waits.Add(sources);
+        waits.Add(_changes.Reader);
+        waits.Add(_snapshots.Reader);
+        waits.Add(losses);
+        waits.Add(revocation.Judgements);
         var due = DateTime.UtcNow;
         while (true)
         {
@@ -102,16 +113,23 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
                 due = DateTime.UtcNow;
             var first = dataplane.Store.IsSynced && !_serving;
             if (dataplane.Store.IsSynced && (changed || first || DateTime.UtcNow >= due))
-                due = DateTime.UtcNow + Reconcile(dataplane, first || DateTime.UtcNow >= due);
+                due = DateTime.UtcNow + Reconcile(dataplane, reaper, first || DateTime.UtcNow >= due);
             if (first)
             {
                 gone.ForEach(attachment => verbs.Disconnect(attachment, isWired: false));
-                ReplayDeletes(verbs, configuration.Socket);
+                verbs.Replay();
+                waits.Add(_calls.Reader);
+                waits.Add(reaper.Looks);
             }
 
             _serving |= first;
             if (_serving)
+            {
                 TakeCalls(verbs, dataplane.Store, source, stop);
+                if (reaper.Looks.TryRead(out var look))
+                    reaper.Judge(look, dataplane.Store.Attachments, kernel, verbs, wiring);
+            }
+
             var status = dataplane.Status();
             _status = status with { IsServing = _serving, Unready = _unreadable is null ? status.Unready : [.. status.Unready, _unreadable] };
             if (_serving && dataplane.Node is { } node)
@@ -121,12 +139,33 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             if (_serving && dataplane.TakeStaleFlows() is { } request)
                 revocation.Request(request);
             revocation.Judge(dataplane.Forbids);
-            await WaitAsync(sources, losses, revocation.Judgements, _serving ? Earlier(due, dataplane.FlowsDue) : DateTime.MaxValue, stop);
+            if (_serving)
+                KeepUp(verbs, heartbeat);
+            await waits.AnyAsync(_serving && due < DateTime.UtcNow + Heartbeat.Period ? due : DateTime.UtcNow + Heartbeat.Period);
+        }
+    }
+
+    // What no event asks for: the loop comes by every Heartbeat.Period at least.
+    private void KeepUp(CniVerbs verbs, Heartbeat heartbeat)
+    {
+        if (_keptUp.Elapsed >= Heartbeat.Period)
+        {
+            verbs.Replay();
+            _keptUp.Restart();
+        }
+
+        try
+        {
+            heartbeat.Beat(_status.Unready, TimeSpan.FromMilliseconds(Environment.TickCount64));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            Log.HeartbeatFailed(log, e.Message);
         }
     }
 
     // Brings the kernel up to date; returns how long until it is to be looked at again.
-    private TimeSpan Reconcile(NodeDataplane dataplane, bool resync)
+    private TimeSpan Reconcile(NodeDataplane dataplane, Reaper reaper, bool resync)
     {
         try
         {
@@ -145,18 +184,18 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             return _backoff.Next();
         }
 
-        _backoff.Reset();
         if (dataplane.PodCidrs.Count > 0)
         {
+            if (!_tookOver && !(_tookOver = reaper.TakeOver(dataplane.PodCidrs)))
+                return _backoff.Next();
             var path = Path.Combine(configuration.CniConfDir, configuration.CniConfName);
             if (new Conflist(configuration.Socket, configuration.CniIpamDir, dataplane.PodCidrs).WriteTo(path) || !_serving)
                 Log.Serving(log, path);
         }
 
+        _backoff.Reset();
         return configuration.ResyncInterval;
     }
-
-    private static DateTime Earlier(DateTime due, DateTime? other) => other < due ? other.Value : due;
 
     private bool TakeChanges(NodeDataplane dataplane)
     {
@@ -191,22 +230,8 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         await _calls.Writer.WriteAsync(call, stop).ConfigureAwait(false);
     }
 
-    private async Task WaitAsync(Task[] sources, ChannelReader<bool> losses, ChannelReader<FlowJudgement> judgements, DateTime due, CancellationToken stop)
-    {
-        using var wake = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        var changes = _changes.Reader.WaitToReadAsync(wake.Token).AsTask();
-        var calls = _serving ? _calls.Reader.WaitToReadAsync(wake.Token).AsTask() : Task.Delay(Timeout.Infinite, wake.Token);
-        var remaining = due == DateTime.MaxValue ? Timeout.InfiniteTimeSpan : TimeSpan.FromMilliseconds(Math.Max(0, (due - DateTime.UtcNow).TotalMilliseconds));
-        var timer = Task.Delay(remaining, wake.Token);
-        var ended = await Task.WhenAny([changes, calls, timer, losses.WaitToReadAsync(wake.Token).AsTask(), judgements.WaitToReadAsync(wake.Token).AsTask(), _snapshots.Reader.WaitToReadAsync(wake.Token).AsTask(), .. sources]);
-        await wake.CancelAsync();
-        stop.ThrowIfCancellationRequested();
-        if (sources.Contains(ended))
-            await ended;
-    }
-
     // What an earlier life of this agent wired: as long as the interface is there, the pod is. Returns what is gone.
-    private List<Attachment> Recall(AttachmentFolder folder, NodeDataplane dataplane, NodeKernel kernel)
+    private List<Attachment> Recall(AttachmentFolder folder, NodeDataplane dataplane, NodeKernel kernel, Reaper reaper)
     {
         kernel.Retired.Flush();
         kernel.Links.Resync();
@@ -227,19 +252,8 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             gone.Add(attachment);
         }
 
-        return gone;
-    }
+        reaper.Begin(kernel.Links.Devices.Keys, dataplane.Store.Attachments, isComplete: unreadable.Count == 0);
 
-    private void ReplayDeletes(CniVerbs verbs, string socket)
-    {
-        var pending = new PendingDeletes(PendingDelete.FolderOf(socket));
-        var requests = pending.Read(out var broken);
-        foreach (var reason in broken)
-            Log.PendingDeleteUnreadable(log, reason);
-        foreach (var request in requests)
-        {
-            if (verbs.Answer(request, CancellationToken.None).Error is null)
-                pending.Remove(request);
-        }
+        return gone;
     }
 }

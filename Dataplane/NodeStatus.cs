@@ -52,6 +52,9 @@ internal sealed record NodeStatus
     /// <summary>Time that they took in all.</summary>
     public TimeSpan ResyncDuration { get; init; }
 
+    /// <summary>Things freed that were left of pods, by kind, since the start.</summary>
+    public IReadOnlyDictionary<string, long> Reaped { get; init; } = new Dictionary<string, long>();
+
     /// <summary>Looks at established connections.</summary>
     public FlowLooks Flows { get; init; } = FlowLooks.None;
 }

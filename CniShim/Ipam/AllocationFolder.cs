@@ -148,6 +148,7 @@ internal sealed class AllocationFolder
             try
             {
                 WriteText(file, $"{owner.ContainerId}\r\n{owner.IfName}");
+                Fault.Pass(FaultPoint.ShimClaimWritten);
             }
             catch
             {
@@ -162,6 +163,7 @@ internal sealed class AllocationFolder
         {
             if (Libc.link(file, folder.FileOf(address)) != 0)
                 return Marshal.GetLastPInvokeError() == Libc.EEXIST ? false : throw Libc.Failure("link", folder.FileOf(address));
+            Fault.Pass(FaultPoint.ShimAddressTaken);
             WriteText(folder.LastReservedFile(set), address.ToString());
             return true;
         }

@@ -55,7 +55,10 @@ internal sealed class BuiltInIpam(NetworkConfiguration configuration, CniVariabl
         // each file is ours alone since we made it, so no lock is needed, and none can keep us from cleaning up
         var folder = AllocationFolder.Open(configuration);
         foreach (var address in given.Hosts)
+        {
             folder.Release(address);
+            Fault.Pass(FaultPoint.ShimAddressUndone);
+        }
     }
 
     /// <inheritdoc/>
@@ -64,7 +67,11 @@ internal sealed class BuiltInIpam(NetworkConfiguration configuration, CniVariabl
         var folder = AllocationFolder.Open(configuration);
         using var locked = folder.Lock(deadline);
         foreach (var reservation in Own(folder))
+        {
             folder.Release(reservation.Address);
+            Fault.Pass(FaultPoint.ShimAddressReleased);
+        }
+
         folder.ForgetClaim(owner);
     }
 

@@ -51,6 +51,11 @@ internal static class AgentLine
         }
 
         json.WriteEndArray();
+        json.WriteString("mac", request.Mac);
+        json.WriteNumber("began", request.Began);
+        json.WriteNumber("grace", request.Grace);
+        if (request.Bandwidth is { } bandwidth)
+            WriteBandwidth(json, bandwidth);
     });
 
     /// <summary>A response with its line feed.</summary>
@@ -99,6 +104,10 @@ internal static class AgentLine
             Addresses = [.. json.List("addresses").Select(IpamAddress.Read)],
             PortMappings = [.. json.List("portMappings").Select(PortMapping.Read)],
             ValidAttachments = [.. json.List("validAttachments").Select(Attachment.Read)],
+            Mac = json.Text("mac"),
+            Began = json.LongNumber("began") ?? 0,
+            Grace = json.Number("grace") ?? 0,
+            Bandwidth = json.Find("bandwidth") is { } bandwidth ? Bandwidth.Read(bandwidth) : null,
         };
     }
 
@@ -124,6 +133,16 @@ internal static class AgentLine
                 Details = error.Text("details"),
             },
         };
+    }
+
+    private static void WriteBandwidth(Utf8JsonWriter json, Bandwidth bandwidth)
+    {
+        json.WriteStartObject("bandwidth");
+        json.WriteNumber("ingressRate", bandwidth.IngressRate);
+        json.WriteNumber("ingressBurst", bandwidth.IngressBurst);
+        json.WriteNumber("egressRate", bandwidth.EgressRate);
+        json.WriteNumber("egressBurst", bandwidth.EgressBurst);
+        json.WriteEndObject();
     }
 
     private static byte[] Line(Action<Utf8JsonWriter> members)

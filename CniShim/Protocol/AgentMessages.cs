@@ -49,6 +49,19 @@ internal sealed record AgentRequest
 
     /// <summary>GC only: the attachments of <see cref="Network"/> that are still in use; every other one of that network is to go.</summary>
     public IReadOnlyList<Attachment> ValidAttachments { get; init; } = [];
+
+    /// <summary>ADD and CHECK: the Ethernet address asked for the pod's end, as <c>02:00:5e:10:00:01</c> in lower case; empty leaves it to the agent.</summary>
+    public string Mac { get; init; } = "";
+
+    /// <summary>When the plugin began this request: <see cref="BootClock"/>'s nanoseconds; 0 is unknown. A DEL that began before the attachment was made means an earlier
+    /// one and does nothing; an ADD that began before the last DEL of its attachment was done is refused with code 11.</summary>
+    public long Began { get; init; }
+
+    /// <summary>GC only: attachments younger than this, in seconds, are kept; another runtime on this host may just be adding them.</summary>
+    public int Grace { get; init; }
+
+    /// <summary>ADD and CHECK: the limits asked for; null when none is.</summary>
+    public Bandwidth? Bandwidth { get; init; }
 }
 
 /// <summary>One interface of one container: what CNI calls an attachment.</summary>

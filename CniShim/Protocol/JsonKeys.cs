@@ -48,6 +48,15 @@ internal static class JsonKeys
         { } other => throw Wrong(key, "a whole number", other),
     };
 
+    /// <summary>The whole number at <paramref name="key"/>; null when absent.</summary>
+    /// <exception cref="JsonException">It is no number of 64 bits.</exception>
+    public static long? LongNumber(this JsonElement element, string key) => element.Find(key) switch
+    {
+        null => null,
+        { ValueKind: JsonValueKind.Number } value when value.TryGetInt64(out var number) => number,
+        { } other => throw Wrong(key, "a whole number", other),
+    };
+
     private static string AsText(this JsonElement element, string what) =>
         element.ValueKind == JsonValueKind.String ? Decoded(() => element.GetString()!) : throw Wrong(what, "a string", element);
 

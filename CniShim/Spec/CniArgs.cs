@@ -17,6 +17,9 @@ internal sealed record CniArgs
     /// <summary>IP: the addresses asked for, or none.</summary>
     public IReadOnlyList<string> IP { get; private set; } = [];
 
+    /// <summary>MAC: the Ethernet address asked for, or empty.</summary>
+    public string Mac { get; private set; } = "";
+
     /// <summary>Decodes it.</summary>
     /// <param name="text">CNI_ARGS.</param>
     /// <param name="lenient">Whether to pass over what is wrong: DEL has to succeed.</param>
@@ -50,6 +53,9 @@ internal sealed record CniArgs
                     break;
                 case "IP":
                     args.IP = value.Split(',', StringSplitOptions.RemoveEmptyEntries);
+                    break;
+                case "MAC":
+                    args.Mac = value;
                     break;
                 default:
                     unknown.Add(pair);

@@ -7,6 +7,7 @@ namespace Overlay.CniShim.Spec;
 internal sealed record NetworkConfiguration
 {
     private const int MaxLength = 1 << 24;
+    private const int MacOctets = 6;
 
     /// <summary>The bytes as they came, for a delegated plugin.</summary>
     public required ReadOnlyMemory<byte> Stdin { get; init; }
@@ -70,22 +71,14 @@ internal sealed record NetworkConfiguration
         };
     }
 
-    /// <summary>Refuses a name that is missing or cannot be a folder's, and what would be passed over in silence otherwise.</summary>
-    /// <exception cref="CniException">With code 7 or 2.</exception>
+    /// <summary>Refuses a name that is missing or cannot be a folder's.</summary>
+    /// <exception cref="CniException">With code 7.</exception>
     public void Check()
     {
         if (Name.Length == 0)
             throw new CniException(CniErrorCode.InvalidConfiguration, "missing network name");
         if (!CniVariables.IsIdentifier(Name))
             throw new CniException(CniErrorCode.InvalidConfiguration, "invalid characters found in network name", Name);
-        foreach (var capability in (string[])["bandwidth", "mac"])
-        {
-            if (RuntimeConfig.Find(capability) is { } asked && !(asked.ValueKind == JsonValueKind.Array && asked.GetArrayLength() == 0))
-            {
-                throw new CniException(CniErrorCode.UnsupportedField,
-                    $"runtimeConfig.{capability} is not supported by overlay-cni: take it out of its capabilities, and chain the plugin that does it (bandwidth, tuning)");
-            }
-        }
     }
 
     /// <summary>runtimeConfig.portMappings, but for those that ask for no host port.</summary>
@@ -97,6 +90,38 @@ internal sealed record NetworkConfiguration
         return mappings.Select(mapping => mapping.Fault).OfType<string>().FirstOrDefault() is { } fault
             ? throw new CniException(CniErrorCode.InvalidConfiguration, $"runtimeConfig.portMappings: {fault}")
             : mappings;
+    }
+
+    /// <summary>The Ethernet address that the caller wants for the pod, from all three places where it can say so; the runtime's wish counts most.</summary>
+    /// <param name="ofArgs">MAC of CNI_ARGS.</param>
+    /// <returns>Six octets in lower case with colons; empty when nobody asks.</returns>
+    /// <exception cref="CniException">With code 7: it is none that one interface can have.</exception>
+    /// <exception cref="JsonException">It cannot be decoded.</exception>
+    public string ReadMac(string ofArgs)
+    {
+        var asked = RuntimeConfig.Text("mac") is { Length: > 0 } ofRuntime ? ofRuntime : Args.Text("mac") is { Length: > 0 } given ? given : ofArgs;
+        if (asked.Length == 0)
+            return "";
+        var octets = asked.Split(':', '-');
+        if (octets.Length != MacOctets || !octets.All(octet => octet.Length == 2 && octet.All(char.IsAsciiHexDigit)))
+            throw new CniException(CniErrorCode.InvalidConfiguration, $"the Ethernet address asked for, \"{asked}\", is not six octets such as 02:00:5e:10:00:01");
+        var mac = string.Join(':', octets).ToLowerInvariant();
+        if ((Convert.FromHexString(octets[0])[0] & 1) != 0 || mac == "00:00:00:00:00:00")
+            throw new CniException(CniErrorCode.InvalidConfiguration, $"the Ethernet address asked for, {asked}, is a group's or zero: no interface can have it");
+        return mac;
+    }
+
+    /// <summary>runtimeConfig.bandwidth; null when it asks for no limit.</summary>
+    /// <exception cref="CniException">With code 7: it cannot be.</exception>
+    /// <exception cref="JsonException">It cannot be decoded.</exception>
+    public Bandwidth? ReadBandwidth()
+    {
+        if (RuntimeConfig.Find("bandwidth") is not { } asked || (asked.ValueKind == JsonValueKind.Array && asked.GetArrayLength() == 0))
+            return null;
+        var bandwidth = Bandwidth.Read(asked);
+        if (bandwidth.Fault is { } fault)
+            throw new CniException(CniErrorCode.InvalidConfiguration, $"runtimeConfig.bandwidth: {fault}");
+        return bandwidth.Limits ? bandwidth : null;
     }
 
     private static ReadOnlyMemory<byte> ReadAll(Stream stdin)

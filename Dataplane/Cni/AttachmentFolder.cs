@@ -9,7 +9,10 @@ namespace Overlay.Dataplane.Cni;
 /// <param name="stateDir">The configuration's <c>stateDir</c>; made when it is not there.</param>
 public sealed class AttachmentFolder(string stateDir)
 {
-    private readonly string _folder = Path.Combine(stateDir, "attachments");
+    private readonly string _folder = In(stateDir);
+
+    /// <summary>Where the files are in a <c>stateDir</c>.</summary>
+    public static string In(string stateDir) => Path.Combine(stateDir, "attachments");
 
     /// <summary>All attachments, sorted by file name.</summary>
     /// <param name="broken">One sentence for each file that cannot be read; such files are left alone.</param>
@@ -83,6 +86,8 @@ internal sealed record AttachmentFile
 
     public IReadOnlyList<HostPortEntry> HostPorts { get; init; } = [];
 
+    public long Created { get; init; }
+
     public static AttachmentFile Of(Attachment attachment) => new()
     {
         ContainerId = attachment.ContainerId,
@@ -96,6 +101,7 @@ internal sealed record AttachmentFile
         Addresses = [.. attachment.Addresses.Select(address => address.ToString())],
         Network = attachment.Network,
         HostPorts = [.. attachment.HostPorts.Select(HostPortEntry.Of)],
+        Created = attachment.Created,
     };
 
     /// <exception cref="FormatException">An address cannot be read.</exception>
@@ -109,6 +115,7 @@ internal sealed record AttachmentFile
         return new(ContainerId, IfName, new(PodNamespace, PodName), PodUid ?? "", Netns ?? "", HostInterface, MacAddress.FromBytes(mac), Addresses.Select(InetAddress.Parse).ToEquatableArray(), Network ?? "")
         {
             HostPorts = (HostPorts ?? []).Select(entry => entry.ToHostPort()).ToEquatableArray(),
+            Created = Created,
         };
     }
 }

@@ -29,6 +29,13 @@ internal sealed class CniCall(AgentRequest request, CancellationToken clientGone
     /// <summary>The answer, once there.</summary>
     public Task<AgentResponse> Answered => answered.Task;
 
+    /// <summary>When it was answered: <see cref="BootClock"/>'s nanoseconds. Whatever the loop does for another call comes before or after this moment.</summary>
+    public long AnsweredAt { get; private set; }
+
     /// <summary>Answers. Never blocks; only the first answer counts.</summary>
-    public void Answer(AgentResponse response) => answered.TrySetResult(response);
+    public void Answer(AgentResponse response)
+    {
+        AnsweredAt = BootClock.Now;
+        answered.TrySetResult(response);
+    }
 }

@@ -17,10 +17,16 @@ namespace Overlay.Dataplane.Cni;
 /// <param name="dataplane">The node.</param>
 /// <param name="wiring">Makes and removes interface pairs.</param>
 /// <param name="attachments">What is wired, across restarts.</param>
+/// <param name="pending">DELs that wait for the agent.</param>
 /// <param name="statuses">Where other nodes read pods' addresses; null when the datastore learns them itself.</param>
 /// <param name="log">Where events go.</param>
-internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, AttachmentFolder attachments, PodStatusFolder? statuses, ILogger log)
+internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, AttachmentFolder attachments, PendingDeletes pending, PodStatusFolder? statuses, ILogger log)
 {
+    // Longer than any plugin lives: see its deadlines.
+    private static readonly TimeSpan DeleteMemory = TimeSpan.FromMinutes(2);
+
+    private readonly Dictionary<AttachmentKey, long> _deleted = [];
+
     /// <summary>Does what is asked and says how it went. Never throws for what the plugin sent or the kernel refused.</summary>
     /// <param name="request">What is asked.</param>
     /// <param name="clientGone">Nobody waits for the answer any more.</param>
@@ -31,7 +37,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
         {
             "ADD" when clientGone.IsCancellationRequested => AgentError.Answer(CniErrorCode.TryAgainLater, "The plugin hung up before its turn came."),
             "ADD" => Add(request, fetched),
-            "DEL" => Delete(new AttachmentKey(request.ContainerId, request.IfName)),
+            "DEL" => Delete(request, BootClock.Now),
             "CHECK" => Check(request),
             "GC" => Collect(request),
             "STATUS" => Status(),
@@ -42,8 +48,33 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
         return response;
     }
 
+    /// <summary>Does the DELs that wait as files; one that fails waits on.</summary>
+    public void Replay()
+    {
+        var requests = pending.Read(out var broken);
+        foreach (var reason in broken)
+            Log.PendingDeleteUnreadable(log, reason);
+        foreach (var request in requests)
+            Replay(request);
+        var forgotten = BootClock.Now - (long)DeleteMemory.TotalNanoseconds;
+        foreach (var (key, _) in _deleted.Where(deleted => deleted.Value < forgotten).ToList())
+            _deleted.Remove(key);
+    }
+
+    private AgentResponse Replay(AgentRequest request)
+    {
+        var answer = Delete(request, request.Began);
+        if (answer.Error is { } error)
+            Log.CniRefused(log, request.Command, request.ContainerId, error.Msg);
+        else
+            pending.Remove(KeyOf(request));
+        return answer;
+    }
+
     private AgentResponse Add(AgentRequest request, ClusterChange.PodSet? fetched)
     {
+        if (Yield(request) is { } outlived)
+            return outlived;
         if (Read(request, out var attachment) is { } refused)
             return refused;
 
@@ -51,17 +82,21 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
         try
         {
             attachments.Write(attachment);
+            Fault.Pass(FaultPoint.AgentAttachmentWritten);
             undo.Push(() => attachments.Delete(attachment.Key));
             undo.Push(() => Publish(attachment.Pod));
             undo.Push(() => Disconnect(attachment, isWired: false));
             dataplane.Attach(attachment, fetched);
             undo.Push(() => Forget(attachment.Key));
             dataplane.CommitPolicy();
+            Fault.Pass(FaultPoint.AgentPolicyCommitted);
             undo.Push(() => wiring.Unwire(attachment.HostInterface));
             wiring.Wire(attachment, dataplane.Mtu);
             wiring.Route(attachment);
+            Fault.Pass(FaultPoint.AgentRouted);
             Disconnect(attachment, isWired: true);
             Publish(attachment.Pod);
+            Fault.Pass(FaultPoint.AgentPublished);
         }
         catch (Exception e) when (e is NetlinkException or NftablesException or NetnsException or IOException or UnauthorizedAccessException)
         {
@@ -75,19 +110,56 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
         return Wired(attachment);
     }
 
-    private AgentResponse Delete(AttachmentKey key)
+    // Once the plugin has given the addresses back for a DEL, an ADD that obtained its own before must not be wired with them.
+    private AgentResponse? Yield(AgentRequest request)
+    {
+        var key = KeyOf(request);
+        if (pending.Find(key) is { } queued && Replay(queued) is { Error: not null } failed)
+            return failed;
+        return request.Began > 0 && _deleted.TryGetValue(key, out var deleted) && request.Began <= deleted
+            ? AgentError.Answer(CniErrorCode.TryAgainLater, $"container {request.ContainerId} was deleted while this ADD of its interface {request.IfName} was under way")
+            : null;
+    }
+
+    /// <param name="request">The DEL.</param>
+    /// <param name="done">An ADD that began up to this moment is too late.</param>
+    private AgentResponse Delete(AgentRequest request, long done)
+    {
+        var key = KeyOf(request);
+
+        // It means a predecessor of the same name: it waited in a file or in our queue, or was put there because an ADD's answer did not arrive.
+        if (dataplane.Store.Attachment(key) is { } attachment && request.Began > 0 && request.Began < attachment.Created)
+        {
+            Log.DeleteStale(log, attachment.Pod.ToString(), request.ContainerId);
+            return AgentResponse.Done;
+        }
+
+        var answer = Delete(key);
+        if (answer.Error is not null)
+            return answer;
+        _deleted[key] = Math.Max(done, _deleted.GetValueOrDefault(key));
+        pending.Remove(key);
+        return answer;
+    }
+
+    /// <summary>Removes an attachment: interface, policy, file and status; nothing there is fine. The addresses are not given back here.</summary>
+    public AgentResponse Delete(AttachmentKey key)
     {
         var attachment = dataplane.Store.Attachment(key);
         var device = attachment?.HostInterface ?? Ownership.PodInterface(key.ContainerId, key.IfName);
         try
         {
             wiring.Unwire(device);
+            Fault.Pass(FaultPoint.AgentPairRemoved);
             attachments.Delete(key);
+            Fault.Pass(FaultPoint.AgentAttachmentDeleted);
             if (attachment is null)
                 return AgentResponse.Done;
             Forget(key);
+            Fault.Pass(FaultPoint.AgentPodForgotten);
             Disconnect(attachment, isWired: false);
             Publish(attachment.Pod);
+            Fault.Pass(FaultPoint.AgentWithdrawn);
         }
         catch (Exception e) when (e is NetlinkException or IOException or UnauthorizedAccessException)
         {
@@ -109,7 +181,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
 
     private AgentResponse Check(AgentRequest request)
     {
-        if (dataplane.Store.Attachment(new(request.ContainerId, request.IfName)) is not { } attachment)
+        if (dataplane.Store.Attachment(KeyOf(request)) is not { } attachment)
             return AgentError.Answer(CniErrorCode.CheckFailed, $"container {request.ContainerId} has no interface {request.IfName} that this agent wired");
         try
         {
@@ -124,9 +196,14 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
         }
     }
 
-    private AgentResponse Status() => dataplane.PodCidrs.Count > 0
-        ? AgentResponse.Done
-        : AgentError.Answer(CniErrorCode.NotAvailable, "this node has no podCIDRs yet: its Node object is missing or has none, and podCIDRs is not configured");
+    // CNI spec, STATUS: 50 when ADD cannot be served, 51 when moreover pods that are there have limited connectivity.
+    private AgentResponse Status()
+    {
+        if (dataplane.PodCidrs.Count == 0)
+            return AgentError.Answer(CniErrorCode.NotAvailable, "this node has no podCIDRs yet: its Node object is missing or has none, and podCIDRs is not configured");
+        var unready = dataplane.Status().Unready;
+        return unready.Count == 0 ? AgentResponse.Done : AgentError.Answer(CniErrorCode.LimitedConnectivity, string.Join(' ', unready));
+    }
 
     // One clear refusal before anything is touched, or the attachment to be.
     private AgentResponse? Read(AgentRequest request, out Attachment attachment)
@@ -141,7 +218,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
             Ownership.PodInterface(request.ContainerId, request.IfName),
             Ownership.PodMac(request.ContainerId, request.IfName),
             [],
-            request.Network);
+            request.Network) { Created = BootClock.Now };
         if (dataplane.Store.Attachment(attachment.Key) is not null)
             return AgentError.Answer(CniErrorCode.Io, $"container {request.ContainerId} already has interface {request.IfName}; DEL it before another ADD");
         foreach (var text in request.Addresses.Select(address => address.Address))
@@ -175,6 +252,8 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
         },
     };
 
+    private static AttachmentKey KeyOf(AgentRequest request) => new(request.ContainerId, request.IfName);
+
     private void Publish(NamespacedName pod) => statuses?.Publish(pod, dataplane.Store.AttachmentsOf(pod));
 
     /// <summary>Ends UDP connections to host ports of a pod that lead elsewhere; or, when it is gone, those that lead to it. What cannot be ended is logged: it ends by itself when its sender pauses.</summary>
@@ -204,6 +283,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
             try
             {
                 step();
+                Fault.Pass(FaultPoint.AgentStepUndone);
             }
             catch (Exception e) when (e is NetlinkException or NftablesException or IOException or UnauthorizedAccessException)
             {

@@ -1,8 +1,10 @@
+using Overlay.CniShim.Protocol;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Kernel;
 using Overlay.Dataplane.Netlink;
 using Overlay.Dataplane.Netlink.Route;
 using Overlay.PolicyEngine.Model;
+using Attachment = Overlay.Dataplane.Desired.Attachment;
 
 namespace Overlay.Dataplane.Cni;
 
@@ -24,7 +26,10 @@ internal sealed class PodWiring(NodeKernel kernel)
     {
         using var netns = Netns.OpenForeign(attachment.NetnsPath);
         var index = Create(attachment, mtu, netns);
+        Fault.Pass(FaultPoint.AgentPairMade);
         SetUpOutside(attachment, index);
+
+        Fault.Pass(FaultPoint.AgentHostEndUp);
 
         // The node's own 127.0.0.1 reaches a host port too. What the pod might send to such an address is dropped in chain hostport-input.
         if (attachment.HostPorts.Any(port => port.PodAddress.Family == Family.IPv4))
@@ -42,6 +47,8 @@ internal sealed class PodWiring(NodeKernel kernel)
                 throw;
             SetUpInside(inside, attachment, index, attachment.Addresses.Where(address => address.Family == Family.IPv6));
         }
+
+        Fault.Pass(FaultPoint.AgentPodEndUp);
     }
 
     /// <summary>Brings the host's routes and neighbours of a pod just wired into the kernel, with whatever else is pending there.</summary>

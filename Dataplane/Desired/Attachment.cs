@@ -26,6 +26,9 @@ public sealed record Attachment(
     /// <summary>Ports of the node that lead to the pod.</summary>
     public EquatableArray<HostPort> HostPorts { get; init; } = [];
 
+    /// <summary>When it was made: nanoseconds of CLOCK_BOOTTIME; 0 when an agent made it that did not note it.</summary>
+    public long Created { get; init; }
+
     /// <summary>Container and interface: what the runtime means by one attachment.</summary>
     public AttachmentKey Key => new(ContainerId, IfName);
 }

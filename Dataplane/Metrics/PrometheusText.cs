@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Overlay.Dataplane.Cni;
 using Overlay.PolicyEngine.Model;
 
 namespace Overlay.Dataplane.Metrics;
@@ -64,6 +65,9 @@ internal sealed class PrometheusText
     {
         Family("overlay_rulesets_committed_total", "counter", "Changes of the nftables ruleset that the kernel has taken.").Sample(status.RulesetsCommitted);
         Family("overlay_drift_repaired_total", "counter", "Rows and rules repaired that somebody else had changed.").Sample(status.DriftRepaired);
+        Family("overlay_reaped_total", "counter", "Things freed that were left of pods which no runtime deleted, by kind.");
+        foreach (var kind in Leftover.Kinds)
+            Sample(status.Reaped.GetValueOrDefault(kind), ("kind", kind));
         Summary("overlay_resync_duration_seconds", "Comparisons of everything with the kernel.", status.ResyncDuration, status.Resyncs);
         Family("overlay_connections", "gauge", "Established connections of this node's pods at the last look.").Sample(status.Flows.Connections);
         Family("overlay_flows_revoked_total", "counter", "Established connections cut because policy had come to forbid them.").Sample(status.Flows.Revoked);

@@ -25,6 +25,7 @@ internal static unsafe partial class Libc
     internal const int O_NONBLOCK = 0x800;
     internal const int O_CLOEXEC = 0x80000;
     internal const int LOCK_EX = 2;
+    internal const int LOCK_NB = 4;
     internal const int AT_EMPTY_PATH = 0x1000;
     internal const uint STATX_INO = 0x100;
     internal const int CLONE_NEWNET = 0x40000000;

@@ -88,8 +88,11 @@ public class CniSpecTests
     [TestCase("""{"cniVersion":"1.1.0","name":"n","ipam":{"ranges":[[{"subnet":"10.42.1.0/24"}]]},"runtimeConfig":{"PortMappings":[{"HostPort":80}]}}""", 7, "runtimeConfig.portMappings: containerPort 0 of hostPort 80 is not from 1 to 65535")]
     [TestCase("""{"cniVersion":"1.1.0","name":"n","ipam":{"ranges":[[{"subnet":"10.42.1.0/24"}]]},"runtimeConfig":{"portMappings":[{"hostPort":80,"containerPort":80},{"hostPort":99999,"containerPort":80}]}}""", 7, "runtimeConfig.portMappings: hostPort 99999 is not from 1 to 65535")]
     [TestCase("""{"cniVersion":"1.1.0","name":"n","ipam":{"ranges":[[{"subnet":"10.42.1.0/24"}]]},"runtimeConfig":{"portMappings":[{"hostPort":"80","containerPort":80}]}}""", 6, "error unmarshall network config: \"hostPort\" has to be a whole number, not String")]
-    [TestCase("""{"cniVersion":"1.1.0","name":"n","runtimeConfig":{"Bandwidth":{"IngressRate":1}}}""", 2, "runtimeConfig.bandwidth is not supported by overlay-cni")]
-    [TestCase("""{"cniVersion":"1.1.0","name":"n","runtimeConfig":{"mac":"02:00:00:00:00:01"}}""", 2, "runtimeConfig.mac is not supported by overlay-cni")]
+    [TestCase("""{"cniVersion":"1.1.0","name":"n","runtimeConfig":{"Bandwidth":{"IngressRate":-1}}}""", 7, "runtimeConfig.bandwidth: rates and bursts may not be negative")]
+    [TestCase("""{"cniVersion":"1.1.0","name":"n","runtimeConfig":{"bandwidth":{"egressBurst":1}}}""", 7, "runtimeConfig.bandwidth: egressBurst needs an egressRate")]
+    [TestCase("""{"cniVersion":"1.1.0","name":"n","runtimeConfig":{"bandwidth":7}}""", 6, "error unmarshall network config: \"bandwidth\" has to be an object, not Number")]
+    [TestCase("""{"cniVersion":"1.1.0","name":"n","runtimeConfig":{"mac":"02:00:00:00:00"}}""", 7, "the Ethernet address asked for, \"02:00:00:00:00\", is not six octets such as 02:00:5e:10:00:01")]
+    [TestCase("""{"cniVersion":"1.1.0","name":"n","runtimeConfig":{"mac":"01:00:00:00:00:01"}}""", 7, "the Ethernet address asked for, 01:00:00:00:00:01, is a group's or zero")]
     [TestCase("""{"cniVersion":"1.1.0","name":"n"}""", 7, "invalid ipam configuration: no IP ranges specified")]
     public void A_wrong_configuration_is_refused(string stdin, int code, string msg)
     {

@@ -32,6 +32,8 @@ internal sealed record PluginCall
 
     public Deadlines Deadlines { get; init; } = new() { AgentStart = TimeSpan.Zero };
 
+    public long Began { get; init; } = 12345;
+
     public TimeSpan GcGrace { get; init; } = TimeSpan.Zero;
 
     /// <summary>The same call with one variable changed; null takes it away.</summary>
@@ -51,6 +53,7 @@ internal sealed record PluginCall
             Stderr = stderr,
             Deadlines = Deadlines,
             OwnNetns = OwnNetns,
+            Began = Began,
             GcGrace = GcGrace,
         });
         var exitCode = plugin.Run();

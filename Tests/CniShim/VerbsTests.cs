@@ -39,6 +39,7 @@ public sealed class VerbsTests : IAsyncDisposable
             Addresses = [],
             PortMappings = [],
             ValidAttachments = [],
+            Began = Add.Began,
         }));
         Assert.That(request.Addresses, Is.EqualTo(new IpamAddress[]
         {
@@ -60,11 +61,44 @@ public sealed class VerbsTests : IAsyncDisposable
         }));
     }
 
-    [Test]
-    public void DEL_does_not_look_at_host_ports()
+    [TestCase("", "MAC=0A:58:0A:2A:01:09", "0a:58:0a:2a:01:09")]
+    [TestCase(",\"args\":{\"cni\":{\"mac\":\"02-00-00-00-00-02\"}}", "MAC=0A:58:0A:2A:01:09", "02:00:00:00:00:02")]
+    [TestCase(",\"args\":{\"cni\":{\"mac\":\"02:00:00:00:00:02\"}},\"runtimeConfig\":{\"Mac\":\"02:00:00:00:00:03\"}", "", "02:00:00:00:00:03")]
+    [TestCase(",\"runtimeConfig\":{\"mac\":\"\"}", "", "")]
+    public void ADD_and_CHECK_tell_the_agent_the_Ethernet_address_asked_for(string more, string args, string mac)
     {
         agent.Start();
-        Assert.That((Del with { Stdin = agent.Configuration(more: ",\"runtimeConfig\":{\"portMappings\":[{\"hostPort\":-1}]}") }).Run().ExitCode, Is.Zero);
+        var add = (Add with { Stdin = agent.Configuration(more: more) }).With("CNI_ARGS", args);
+        var result = add.Run().Stdout;
+        Assert.That((add with { Command = "CHECK", Stdin = agent.Configuration(more: $"{more},\"prevResult\":{result}") }).Run().Verdict, Is.EqualTo("0"));
+        Assert.That(agent.Asked.Select(request => request.Mac), Is.EqualTo(new[] { mac, mac }));
+    }
+
+    [TestCase("{\"ingressRate\":1000,\"ingressBurst\":2000,\"egressRate\":3000,\"egressBurst\":4294967295}")]
+    [TestCase("{\"IngressRate\":1000,\"IngressBurst\":2000,\"EgressRate\":3000,\"EgressBurst\":4294967295}")]
+    public void ADD_tells_the_agent_the_bandwidth_in_either_spelling(string bandwidth)
+    {
+        agent.Start();
+        Assert.That((Add with { Stdin = agent.Configuration(more: $",\"runtimeConfig\":{{\"bandwidth\":{bandwidth}}}") }).Run().Verdict, Is.EqualTo("0"));
+        Assert.That(agent.Asked.Single().Bandwidth, Is.EqualTo(new Bandwidth { IngressRate = 1000, IngressBurst = 2000, EgressRate = 3000, EgressBurst = 4294967295 }));
+    }
+
+    [TestCase("{\"ingressRate\":0,\"ingressBurst\":0,\"egressRate\":0,\"egressBurst\":0}")]
+    [TestCase("{}")]
+    [TestCase("[]")]
+    [TestCase("null")]
+    public void A_bandwidth_of_nothing_is_no_request(string bandwidth)
+    {
+        agent.Start();
+        Assert.That((Add with { Stdin = agent.Configuration(more: $",\"runtimeConfig\":{{\"bandwidth\":{bandwidth}}}") }).Run().Verdict, Is.EqualTo("0"));
+        Assert.That(agent.Asked.Single().Bandwidth, Is.Null);
+    }
+
+    [Test]
+    public void DEL_does_not_look_at_what_only_ADD_needs()
+    {
+        agent.Start();
+        Assert.That((Del with { Stdin = agent.Configuration(more: ",\"runtimeConfig\":{\"portMappings\":[{\"hostPort\":-1}],\"mac\":7,\"bandwidth\":7}") }).Run().ExitCode, Is.Zero);
         Assert.That(agent.Asked.Single().PortMappings, Is.Empty);
     }
 
@@ -246,6 +280,7 @@ public sealed class VerbsTests : IAsyncDisposable
         gc.Run();
         Assert.That(agent.Reserved, Is.EqualTo(new[] { "10.42.1.3", "fd00:42:1::3" }));
         Assert.That(agent.Asked.Last().ValidAttachments, Is.EqualTo(new[] { new Attachment("c2", "eth0") }));
+        Assert.That(agent.Asked.Where(request => request.Command == "GC").Select(request => request.Grace), Is.EqualTo(new[] { 3600, 0 }), "the agent keeps what is as young");
     }
 
     [Test]

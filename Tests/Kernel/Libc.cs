@@ -11,9 +11,17 @@ internal static partial class Libc
     private const int SOCK_RAW = 3;
     private const int SOCK_CLOEXEC = 0x80000;
     private const int SIGTERM = 15;
+    private const int SIGCONT = 18;
+    private const int SIGSTOP = 19;
 
     /// <summary>Asks a process to end.</summary>
     public static int Terminate(int process) => kill(process, SIGTERM);
+
+    /// <summary>Holds a process up, as if it hung.</summary>
+    public static int Suspend(int process) => kill(process, SIGSTOP);
+
+    /// <summary>Lets it go on.</summary>
+    public static int Resume(int process) => kill(process, SIGCONT);
 
     /// <summary>A raw socket of any IP protocol; Socket itself knows but a few.</summary>
     public static Socket OpenRaw(AddressFamily family, int protocol)

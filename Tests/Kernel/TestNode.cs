@@ -45,6 +45,9 @@ internal sealed class TestNode : IDisposable
     /// <summary>Folder of the attachment files.</summary>
     public string Attachments => Path.Combine(_folder, "state", "attachments");
 
+    /// <summary>Folder of DELs that wait for the agent.</summary>
+    public string Queue => PendingDelete.FolderOf(Socket);
+
     /// <summary>Folder of the status files this node publishes.</summary>
     public string Statuses => Path.Combine(_cluster.Manifests, ".status", Name);
 
@@ -56,6 +59,12 @@ internal sealed class TestNode : IDisposable
         Net.Run("ip neigh show nud permanent"),
         Net.Run("bridge fdb show dev overlay-vxlan"),
         Net.Run("ip -o link show type veth"));
+
+    /// <summary>Name of the point where agent or plugin kill themselves; no file, no point.</summary>
+    public string FaultFile => Path.Combine(_folder, "fault-point");
+
+    /// <summary>Whether the agent has ended by itself.</summary>
+    public bool AwaitDeath() => _agent!.WaitForExit(TimeSpan.FromSeconds(20));
 
     /// <summary>Process id of the agent.</summary>
     public int AgentId => _agent!.Id;
@@ -74,6 +83,7 @@ internal sealed class TestNode : IDisposable
     public void BeginAgent(params string[] more)
     {
         _agent = Net.Start(
+            new() { ["FAULT_POINT_FILE"] = FaultFile },
             Programs.Overlay,
             ["agent", "--node-name", Name, .. _cluster.Datastore, "--socket", Socket, "--state-dir", Path.Combine(_folder, "state"), "--cni-conf-dir", Path.Combine(_folder, "net.d"), "--cni-ipam-dir", IpamDir, .. more]);
         _output = new ProgramOutput(_agent);
@@ -105,14 +115,24 @@ internal sealed class TestNode : IDisposable
     /// <summary>Asks the agent something without the plugin; null when nobody answers.</summary>
     /// <param name="command">The verb.</param>
     /// <param name="more">More members of the request, as JSON.</param>
-    public string? Ask(string command, string more = "")
+    public string? Ask(string command, string more = "") => Ask(Encoding.UTF8.GetBytes($$"""{"version":1,"command":"{{command}}"{{(more.Length > 0 ? "," : "")}}{{more}}}""" + "\n"));
+
+    /// <summary>Asks the agent what the plugin might ask.</summary>
+    public AgentResponse Ask(AgentRequest request)
+    {
+        var answer = Ask(AgentLine.Of(request));
+        Assert.That(answer, Is.Not.Null, Log);
+        return AgentLine.ReadResponse(Encoding.UTF8.GetBytes(answer!));
+    }
+
+    private string? Ask(byte[] line)
     {
         using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {
             socket.ReceiveTimeout = 10_000;
             socket.Connect(new UnixDomainSocketEndPoint(Socket));
-            socket.Send(Encoding.UTF8.GetBytes($$"""{"version":1,"command":"{{command}}"{{(more.Length > 0 ? "," : "")}}{{more}}}""" + "\n"));
+            socket.Send(line);
             var buffer = new byte[65536];
             var read = socket.Receive(buffer);
             return read == 0 ? null : Encoding.UTF8.GetString(buffer, 0, read);
@@ -156,20 +176,20 @@ internal sealed class TestNode : IDisposable
         return pod;
     }
 
+    /// <summary>Every file that says that a pod is here, or was to be: reserved addresses, attachments, statuses, DELs that wait.</summary>
+    public IEnumerable<string> PodFiles => new[] { Path.Combine(IpamDir, "overlay"), Attachments, Statuses, Queue }
+        .Where(Directory.Exists).SelectMany(Directory.GetFiles)
+        .Where(file => Path.GetFileName(file) is not "lock" && !Path.GetFileName(file).StartsWith("last_reserved_ip.", StringComparison.Ordinal));
+
     /// <summary>No file is left that says that a pod is here.</summary>
-    public void AssertNoPod()
-    {
-        var allocations = Path.Combine(IpamDir, "overlay");
-        Assert.That(Directory.Exists(allocations) ? Directory.GetFiles(allocations).Select(Path.GetFileName).Where(file => file!.Contains('.') && !file.StartsWith("last_", StringComparison.Ordinal) || file.Contains(':')) : [], Is.Empty, "addresses are given back");
-        Assert.That(Directory.Exists(Attachments) ? Directory.GetFiles(Attachments) : [], Is.Empty, "attachments are forgotten");
-        Assert.That(Directory.Exists(Statuses) ? Directory.GetFiles(Statuses) : [], Is.Empty, "statuses are withdrawn");
-    }
+    public void AssertNoPod() => Assert.That(PodFiles, Is.Empty);
 
     /// <summary>Runs the plugin in this node's namespace, as a runtime would.</summary>
     public CommandOutput Plugin(string command, string containerId, string netns, string pod, string configuration, string podUid = "")
     {
         var start = new ProcessStartInfo(Programs.OverlayCni) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         var (podNamespace, podName) = (pod.Split('/')[0], pod.Split('/')[1]);
+        start.Environment["FAULT_POINT_FILE"] = FaultFile;
         start.Environment["CNI_COMMAND"] = command;
         start.Environment["CNI_CONTAINERID"] = containerId;
         start.Environment["CNI_NETNS"] = netns;

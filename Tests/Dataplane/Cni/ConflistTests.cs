@@ -88,8 +88,10 @@ public class ConflistTests
         File.WriteAllText(Path.Combine(folder, PendingDelete.FileNameOf("c2", "eth0")), "{");
         Assert.That(pending.Read(out var broken).Select(delete => delete.ContainerId), Is.EqualTo(new[] { "c1" }));
         Assert.That(broken.Single(), Does.Contain("c2@eth0.json"));
-        pending.Remove(request);
-        pending.Remove(request);
+        Assert.That(pending.Find(new("c1", "eth0"))?.ContainerId, Is.EqualTo("c1"));
+        Assert.That(pending.Find(new("c2", "eth0")), Is.Null);
+        pending.Remove(new("c1", "eth0"));
+        pending.Remove(new("c1", "eth0"));
         Assert.That(Directory.GetFileSystemEntries(folder), Is.Empty);
         Assert.That(new PendingDeletes(Path.Combine(folder, "never")).Read(out _), Is.Empty);
     }

@@ -1,0 +1,110 @@
+using Overlay.Dataplane.Desired;
+
+namespace Overlay.Dataplane.Cni;
+
+/// <summary>Something of ours that nobody will ever ask us to remove.</summary>
+/// <param name="What">Which, for people.</param>
+/// <param name="Why">Why it may go, for people.</param>
+internal abstract record Leftover(string What, string Why)
+{
+    /// <summary>Every <see cref="Kind"/>.</summary>
+    public static readonly IReadOnlyList<string> Kinds = ["attachment", "interface", "address", "file"];
+
+    /// <summary>What kind of thing, as the metric's label has it.</summary>
+    public abstract string Kind { get; }
+
+    /// <summary>An attachment, with its file, its policy and its status.</summary>
+    public sealed record OfAttachment(Attachment Attachment, string Why) : Leftover($"the attachment of pod {Attachment.Pod} (container {Attachment.ContainerId})", Why)
+    {
+        /// <inheritdoc/>
+        public override string Kind => "attachment";
+    }
+
+    /// <summary>The host's end of a pair.</summary>
+    public sealed record OfInterface(string Name, string Why) : Leftover($"interface {Name}", Why)
+    {
+        /// <inheritdoc/>
+        public override string Kind => "interface";
+    }
+
+    /// <summary>A reserved address.</summary>
+    public sealed record OfAddress(AddressFile File, string Why) : Leftover($"address {File.Address}", Why)
+    {
+        /// <inheritdoc/>
+        public override string Kind => "address";
+    }
+
+    /// <summary>A file that was to be renamed.</summary>
+    public sealed record OfFile(string Path, string Why) : Leftover(Path, Why)
+    {
+        /// <inheritdoc/>
+        public override string Kind => "file";
+    }
+}
+
+/// <summary>A file that its writer was to rename.</summary>
+/// <param name="Path">Where it is.</param>
+/// <param name="Written">When (UTC).</param>
+internal readonly record struct TemporaryFile(string Path, DateTime Written);
+
+/// <summary>All that the reaper judges by: what is on this node at one moment.</summary>
+internal sealed record NodeSight
+{
+    /// <summary>Younger files may belong to an ADD or a DEL that is under way: longer than any plugin lives.</summary>
+    public static readonly TimeSpan Grace = TimeSpan.FromMinutes(2);
+
+    /// <summary>What is wired.</summary>
+    public IReadOnlyCollection<Attachment> Attachments { get; init; } = [];
+
+    /// <summary>Host's ends of pairs, by their prefix.</summary>
+    public IReadOnlyCollection<string> Interfaces { get; init; } = [];
+
+    /// <summary>Those of them that were there when the agent started and of which it may know nothing: its folder is new to this boot, or holds files that cannot be read.</summary>
+    public IReadOnlySet<string> Strangers { get; init; } = new HashSet<string>();
+
+    /// <summary>Paths in <see cref="Attachments"/> where a pod's namespace is.</summary>
+    public IReadOnlySet<string> Namespaces { get; init; } = new HashSet<string>();
+
+    /// <summary>Addresses given away in our network.</summary>
+    public IReadOnlyList<AddressFile> Addresses { get; init; } = [];
+
+    /// <summary>Files that were to be renamed.</summary>
+    public IReadOnlyList<TemporaryFile> Temporaries { get; init; } = [];
+
+    /// <summary>The moment (UTC).</summary>
+    public DateTime Now { get; init; }
+
+    /// <summary>What may go, and why; pure. An address that some namespace still has is for the caller to keep.</summary>
+    public IReadOnlyList<Leftover> Leftovers()
+    {
+        var interfaces = Interfaces.ToHashSet(StringComparer.Ordinal);
+        List<Leftover> leftovers =
+        [
+            .. Attachments.Where(attachment => !interfaces.Contains(attachment.HostInterface) && !Namespaces.Contains(attachment.NetnsPath))
+                .Select(attachment => new Leftover.OfAttachment(attachment, $"its interface {attachment.HostInterface} and its namespace {attachment.NetnsPath} are gone")),
+        ];
+        var wired = Attachments.Except(leftovers.OfType<Leftover.OfAttachment>().Select(leftover => leftover.Attachment)).ToList();
+        var known = wired.Select(attachment => attachment.HostInterface).ToHashSet(StringComparer.Ordinal);
+        var orphans = interfaces.Where(name => !known.Contains(name) && !Strangers.Contains(name)).Order(StringComparer.Ordinal).ToList();
+        leftovers.AddRange(orphans.Select(name => new Leftover.OfInterface(name, "no attachment has it")));
+
+        interfaces.ExceptWith(orphans);
+        var keys = wired.Select(attachment => attachment.Key).ToHashSet();
+        var containers = wired.Select(attachment => attachment.ContainerId).ToHashSet(StringComparer.Ordinal);
+        leftovers.AddRange(Addresses.Where(file => IsOld(file.Written)).Select(Judge).OfType<Leftover>());
+        leftovers.AddRange(Temporaries.Where(file => IsOld(file.Written)).Select(file => new Leftover.OfFile(file.Path, "its writer died before it renamed it")));
+        return leftovers;
+
+        Leftover? Judge(AddressFile file) => file switch
+        {
+            { ContainerId: "" } => new Leftover.OfAddress(file, "its file names no container"),
+            { IfName: "" } => containers.Contains(file.ContainerId) ? null : new Leftover.OfAddress(file, $"container {file.ContainerId} is not wired"),
+            _ => keys.Contains(new(file.ContainerId, file.IfName)) || interfaces.Contains(Ownership.PodInterface(file.ContainerId, file.IfName))
+                ? null
+                : new Leftover.OfAddress(file, $"interface {file.IfName} of container {file.ContainerId} is not wired"),
+        };
+    }
+
+    // A time to come is no sign of youth: the clock was set back.
+    private bool IsOld(DateTime written) => (Now - written).Duration() >= Grace;
+}

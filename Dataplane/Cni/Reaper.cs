@@ -1,0 +1,245 @@
+using System.Collections.Concurrent;
+using System.Threading.Channels;
+using Overlay.CniShim.Protocol;
+using Overlay.Dataplane.Desired;
+using Overlay.Dataplane.Kernel;
+using Overlay.Dataplane.Netlink;
+using Overlay.Dataplane.Netlink.Route;
+using Overlay.PolicyEngine.Compile;
+using Overlay.PolicyEngine.Model;
+using Serilog;
+using Attachment = Overlay.Dataplane.Desired.Attachment;
+
+namespace Overlay.Dataplane.Cni;
+
+/// <summary>What a look at the folders found, on its way to the agent's loop. The loop says what may go.</summary>
+/// <param name="addresses">Addresses given away.</param>
+/// <param name="temporaries">Files that were to be renamed.</param>
+internal sealed class FolderLook(IReadOnlyList<AddressFile> addresses, IReadOnlyList<TemporaryFile> temporaries)
+{
+    private readonly TaskCompletionSource<IReadOnlyList<Leftover>> _judged = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Addresses given away.</summary>
+    public IReadOnlyList<AddressFile> Addresses => addresses;
+
+    /// <summary>Files that were to be renamed.</summary>
+    public IReadOnlyList<TemporaryFile> Temporaries => temporaries;
+
+    /// <summary>What may go, once the loop has said so.</summary>
+    public Task<IReadOnlyList<Leftover>> Judged => _judged.Task;
+
+    /// <summary>Says what may go.</summary>
+    public void Judge(IReadOnlyList<Leftover> leftovers) => _judged.TrySetResult(leftovers);
+}
+
+/// <summary>
+/// Frees what no runtime will ever DEL: after a crash, a reboot, a sandbox that was dropped. Files are read and removed beside the loop; what of them belongs
+/// to a pod only the loop knows, which also removes attachments and interfaces (<see cref="NodeSight.Leftovers"/> judges).
+/// </summary>
+/// <param name="configuration">The node's folders.</param>
+/// <param name="log">Where events go.</param>
+internal sealed class Reaper(OverlayConfiguration configuration, ILogger log)
+{
+    private static readonly TimeSpan LongestPeriod = TimeSpan.FromMinutes(2);
+
+    private readonly AddressFolder _addresses = new(configuration.CniIpamDir, Conflist.Network);
+    private readonly Channel<FolderLook> _looks = Channel.CreateBounded<FolderLook>(1);
+    private readonly ConcurrentDictionary<string, long> _freed = new();
+    private HashSet<string> _strangers = [];
+
+    /// <summary>For the loop: each is to be answered.</summary>
+    public ChannelReader<FolderLook> Looks => _looks.Reader;
+
+    /// <summary>How many things were freed, by kind; for any thread.</summary>
+    public IReadOnlyDictionary<string, long> Freed => _freed;
+
+    /// <summary>Notes what is in the kernel at start without being ours for sure. In the loop, once, when the attachments are recalled.</summary>
+    /// <param name="interfaces">Names of all devices.</param>
+    /// <param name="attachments">What is wired.</param>
+    /// <param name="isComplete">Whether every attachment that there is could be read.</param>
+    /// <exception cref="IOException"><c>stateDir</c> cannot be written.</exception>
+    public void Begin(IEnumerable<string> interfaces, IReadOnlyCollection<Attachment> attachments, bool isComplete)
+    {
+        if (BootRecord.Renew(configuration.StateDir) && isComplete)
+            return;
+        _strangers = [.. interfaces.Where(IsPodInterface).Except(attachments.Select(attachment => attachment.HostInterface))];
+        foreach (var stranger in _strangers)
+            Log.InterfaceUnknown(log, stranger, configuration.StateDir);
+    }
+
+    /// <summary>Makes addresses taken that another network of this node gave to a pod that lives. In the loop, before the runtime is told to call our plugin.</summary>
+    /// <returns>Whether it is done; otherwise the log says what hinders, and it is to be tried again.</returns>
+    public bool TakeOver(IReadOnlyCollection<Cidr> prefixes)
+    {
+        try
+        {
+            var others = _addresses.ReadOthers(prefixes);
+            var living = others.Count > 0 ? LivingAddresses() : [];
+            foreach (var other in others.Where(other => living.Contains(other.Address)).DistinctBy(other => other.Address))
+            {
+                _addresses.TakeOver(other);
+                Log.AddressTakenOver(log, other.Address.ToString(), other.ContainerId, other.Path);
+            }
+
+            return true;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or NetnsException or NetlinkException)
+        {
+            Log.ReaperHindered(log, error.Message);
+            return false;
+        }
+    }
+
+    /// <summary>Looks at once, and every few minutes, until <paramref name="stop"/>.</summary>
+    public async Task RunAsync(CancellationToken stop)
+    {
+        await Task.Yield();
+        var period = configuration.ResyncInterval < LongestPeriod ? configuration.ResyncInterval : LongestPeriod;
+        while (true)
+        {
+            try
+            {
+                var look = new FolderLook(_addresses.Read(), [.. Temporaries()]);
+                await _looks.Writer.WriteAsync(look, stop).ConfigureAwait(false);
+                Free(await look.Judged.WaitAsync(stop).ConfigureAwait(false));
+            }
+            catch (Exception error) when (error is IOException or UnauthorizedAccessException or NetnsException or NetlinkException)
+            {
+                Log.ReaperHindered(log, error.Message);
+            }
+
+            await Task.Delay(period, stop).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Judges a look, and removes attachments and interfaces. In the loop.</summary>
+    /// <param name="look">The look.</param>
+    /// <param name="attachments">What is wired.</param>
+    /// <param name="kernel">The node's kernel.</param>
+    /// <param name="verbs">Removes attachments.</param>
+    /// <param name="wiring">Removes interfaces.</param>
+    public void Judge(FolderLook look, IReadOnlyCollection<Attachment> attachments, NodeKernel kernel, CniVerbs verbs, PodWiring wiring)
+    {
+        var files = new List<Leftover>();
+        try
+        {
+            var interfaces = LinkMessage.Dump(kernel.Route, "veth").Where(link => link.Group != Ownership.RetiredGroup).Select(link => link.Name).Where(IsPodInterface).ToHashSet(StringComparer.Ordinal);
+            var sight = new NodeSight
+            {
+                Attachments = [.. attachments],
+                Interfaces = interfaces,
+                Strangers = _strangers,
+                Namespaces = attachments.Where(attachment => !interfaces.Contains(attachment.HostInterface)).Select(attachment => attachment.NetnsPath).Where(IsPodNamespace).ToHashSet(StringComparer.Ordinal),
+                Addresses = look.Addresses,
+                Temporaries = look.Temporaries,
+                Now = DateTime.UtcNow,
+            };
+            foreach (var leftover in sight.Leftovers())
+            {
+                if (leftover is Leftover.OfAttachment(var attachment, _))
+                {
+                    if (verbs.Delete(attachment.Key).Error is { } error)
+                        Log.ReaperHindered(log, error.Msg);
+                    else
+                        Note(leftover);
+                }
+                else if (leftover is Leftover.OfInterface(var name, _))
+                {
+                    wiring.Unwire(name);
+                    Note(leftover);
+                }
+                else
+                {
+                    files.Add(leftover);
+                }
+            }
+        }
+        catch (NetlinkException error)
+        {
+            Log.ReaperHindered(log, error.Message);
+        }
+
+        look.Judge(files);
+    }
+
+    // Beside the loop. An address that a namespace has is in use, whoever wired it.
+    private void Free(IReadOnlyList<Leftover> leftovers)
+    {
+        if (leftovers.OfType<Leftover.OfAddress>().ToDictionary(leftover => leftover.File) is { Count: > 0 } addresses)
+        {
+            var living = LivingAddresses();
+            foreach (var file in _addresses.Release([.. addresses.Keys.Where(file => !living.Contains(file.Address))]) ?? [])
+                Note(addresses[file]);
+        }
+
+        foreach (var leftover in leftovers.OfType<Leftover.OfFile>())
+        {
+            File.Delete(leftover.Path);
+            Note(leftover);
+        }
+    }
+
+    private void Note(Leftover leftover)
+    {
+        _freed.AddOrUpdate(leftover.Kind, 1, (_, count) => count + 1);
+        Log.Reaped(log, leftover.What, leftover.Why);
+    }
+
+    private IEnumerable<TemporaryFile> Temporaries()
+    {
+        (string Folder, string Pattern)[] places =
+        [
+            (Path.Combine(configuration.CniIpamDir, Conflist.Network), ".*.tmp"),
+            (PendingDelete.FolderOf(configuration.Socket), "*.tmp"),
+            (AttachmentFolder.In(configuration.StateDir), ".*.tmp"),
+            (configuration.StateDir, ".boot-id.tmp"),
+            (Path.GetDirectoryName(configuration.Socket)!, ".heartbeat.tmp"),
+            (configuration.CniConfDir, $".{configuration.CniConfName}.tmp"),
+        ];
+        return from place in places
+               where Directory.Exists(place.Folder)
+               from path in Directory.EnumerateFiles(place.Folder, place.Pattern)
+               select new TemporaryFile(path, File.GetLastWriteTimeUtc(path));
+    }
+
+    // Every address of every namespace that has a name: where runtimes keep those of pods. Only when something hangs on it: it takes a thread for each.
+    private static HashSet<InetAddress> LivingAddresses()
+    {
+        var living = new HashSet<InetAddress>();
+        if (!Directory.Exists(Netns.Directory))
+            return living;
+        foreach (var path in Directory.EnumerateFiles(Netns.Directory))
+        {
+            try
+            {
+                using var netns = Netns.OpenForeign(path);
+                living.UnionWith(netns.Run(() =>
+                {
+                    using var socket = NetlinkSocket.Open(NetlinkProtocol.NETLINK_ROUTE);
+                    return AddressMessage.Dump(socket).Select(address => address.Prefix.Address).ToList();
+                }));
+            }
+            catch (NetnsException error) when (error.Fault is not NetnsFault.Refused)
+            {
+                // a name whose namespace is gone, or the node's own
+            }
+        }
+
+        return living;
+    }
+
+    private static bool IsPodInterface(string name) => name.StartsWith(RulesetOptions.PodInterfacePrefix, StringComparison.Ordinal);
+
+    private static bool IsPodNamespace(string path)
+    {
+        try
+        {
+            using var netns = Netns.OpenForeign(path);
+            return true;
+        }
+        catch (NetnsException error)
+        {
+            return error.Fault is NetnsFault.Refused;
+        }
+    }
+}

@@ -1,0 +1,48 @@
+using Overlay.CniShim.Protocol;
+
+namespace Overlay.Tests.CniShim;
+
+/// <summary>The words between plugin and agent, there and back.</summary>
+public class AgentLineTests
+{
+    [Test]
+    public void A_request_comes_back_as_it_was_sent()
+    {
+        var request = new AgentRequest
+        {
+            Command = "ADD",
+            ContainerId = "c1",
+            Netns = "/run/netns/c1",
+            IfName = "eth0",
+            Network = "n",
+            PodNamespace = "shop",
+            PodName = "web",
+            PodUid = "u1",
+            Mac = "02:00:5e:10:00:01",
+            Began = long.MaxValue,
+            Grace = 300,
+            Bandwidth = new() { IngressRate = 1, IngressBurst = 2, EgressRate = 3, EgressBurst = 4_294_967_296 },
+        };
+        var line = AgentLine.Of(request);
+        Assert.That(line[^1], Is.EqualTo((byte)'\n'));
+        var read = AgentLine.ReadRequest(line);
+        Assert.That(read with { Addresses = request.Addresses, PortMappings = request.PortMappings, ValidAttachments = request.ValidAttachments }, Is.EqualTo(request));
+    }
+
+    [Test]
+    public void A_plugin_of_before_asks_for_nothing_new()
+    {
+        var read = AgentLine.ReadRequest("""{"version":1,"command":"DEL","containerId":"c1","ifName":"eth0"}"""u8);
+        Assert.That((read.Mac, read.Began, read.Grace, read.Bandwidth), Is.EqualTo(("", 0L, 0, (Bandwidth?)null)));
+    }
+
+    [Test]
+    public void The_clock_they_share_is_the_kernels()
+    {
+        var before = Uptime();
+        var now = TimeSpan.FromMicroseconds(BootClock.Now / 1000.0);
+        Assert.That(now, Is.InRange(before, Uptime() + TimeSpan.FromMilliseconds(10)), "/proc/uptime counts in hundredths");
+    }
+
+    private static TimeSpan Uptime() => TimeSpan.FromSeconds(double.Parse(File.ReadAllText("/proc/uptime").Split(' ')[0], System.Globalization.CultureInfo.InvariantCulture));
+}
