@@ -16,7 +16,8 @@ usage: ./build.ps1 VERB
   test [FILTER]   every test, or those whose full name contains FILTER (root: also those in network namespaces)
   demo [OPTION]   build, then `overlay demo`: nodes, pods and policies on this machine (root)
   bench NAME      a measurement (root); policy: what policies on one pod cost the first packet of a flow;
-                  list: memory and CPU of an agent that lists 50,000 pods from an API server
+                  list: memory and CPU of an agent that lists 50,000 pods from an API server;
+                  cni [PODS]: ADD and DEL beside Debian's ptp, 200 pods (or PODS) each at 1, 4 and 16 at a time
   package         the container images for x86-64 and arm64, the Helm chart and the plain manifests, at artifacts/package
   clean           remove everything that was built
   help            this text
@@ -165,12 +166,13 @@ run_bench() {
     case ${1:-} in
         policy) benchmark=PolicyBenchmark ;;
         list) benchmark=ListBenchmark ;;
-        *) fail 'which measurement? There are: policy, list' ;;
+        cni) benchmark=CniBenchmark ;;
+        *) fail 'which measurement? There are: policy, list, cni' ;;
     esac
     [ "$(id -u)" = 0 ] || fail "bench $1 makes network namespaces; run it with sudo"
     build
     need_for_tests
-    OVERLAY_BENCH=1 dotnet test Tests --filter "FullyQualifiedName~$benchmark" --logger 'console;verbosity=normal'
+    OVERLAY_BENCH=1 OVERLAY_BENCH_PODS=${2:-} dotnet test Tests --filter "FullyQualifiedName~$benchmark" --logger 'console;verbosity=normal'
 }
 
 run_tests() {

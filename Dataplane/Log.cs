@@ -99,6 +99,9 @@ internal static class Log
     public static void HeartbeatFailed(ILogger log, string reason) =>
         Write(log, LogEventLevel.Error, 65, "the heartbeat could not be written: {Reason}; CNI STATUS fails as soon as this agent stops", reason);
 
+    public static void RetiredLinksKept(ILogger log, string reason) =>
+        Write(log, LogEventLevel.Warning, 66, "interfaces of unwired pods could not be removed: {Reason}; they are down, and it is tried again", reason);
+
     private static void Write(ILogger log, LogEventLevel level, int id, string template, params object[] values)
     {
         if (log.IsEnabled(level))

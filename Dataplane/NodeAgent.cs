@@ -64,7 +64,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             using var metrics = HttpEndpoint.Listen("metrics.address", configuration.MetricsAddress, shared ? pages.All : pages.Metrics);
             using var health = HttpEndpoint.Listen("health.address", shared ? "" : configuration.HealthAddress, pages.Health);
             using var source = ClusterSource.Open(configuration, _changes.Writer);
-            Task[] sources = [source.RunAsync(stop.Token), server.RunAsync(stop.Token), devices.RunAsync(stop.Token), revocation.RunAsync(stop.Token), reaper.RunAsync(stop.Token), .. new[] { metrics, health }.OfType<HttpEndpoint>().Select(endpoint => endpoint.RunAsync(stop.Token))];
+            Task[] sources = [source.RunAsync(stop.Token), server.RunAsync(stop.Token), devices.RunAsync(stop.Token), revocation.RunAsync(stop.Token), kernel.Retired.RunAsync(log, stop.Token), reaper.RunAsync(stop.Token), .. new[] { metrics, health }.OfType<HttpEndpoint>().Select(endpoint => endpoint.RunAsync(stop.Token))];
             try
             {
                 await RunAsync(kernel, source, devices.Losses, revocation, reaper, sources, stop.Token);
@@ -98,9 +98,16 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         var gone = Recall(folder, dataplane, kernel, reaper);
         source.Statuses?.PublishAll(dataplane.Store.Attachments);
 
+        var waits = new LoopWaits(stop);
+        waits.Add(sources);
+        waits.Add(_changes.Reader);
+        waits.Add(_snapshots.Reader);
+        waits.Add(losses);
+        waits.Add(revocation.Judgements);
         var due = DateTime.UtcNow;
         while (true)
         {
+            dataplane.Observe(revocation.Remains);
             var changed = TakeChanges(dataplane);
             if (losses.TryRead(out _))
             {
@@ -121,6 +128,8 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             {
                 gone.ForEach(attachment => verbs.Disconnect(attachment, isWired: false));
                 verbs.Replay();
+                waits.Add(_calls.Reader);
+                waits.Add(reaper.Looks);
             }
 
             _serving |= first;
@@ -137,12 +146,12 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
                 source.Observe(node.NetworkUnavailable, string.Join(' ', _status.Unready));
             while (_snapshots.Reader.TryRead(out var call))
                 call.Answer(dataplane.Snapshot(_started, _lastResync, _lastCommit));
-            if (_serving && dataplane.TakeStaleFlows() is { } pods)
-                revocation.Request(pods);
+            if (_serving && dataplane.TakeStaleFlows() is { } request)
+                revocation.Request(request);
             revocation.Judge(dataplane.Forbids);
             if (_serving)
                 KeepUp(verbs, heartbeat);
-            await WaitAsync(sources, losses, revocation.Judgements, reaper.Looks, _serving ? due : DateTime.MaxValue, stop);
+            await waits.AnyAsync(_serving && due < DateTime.UtcNow + Heartbeat.Period ? due : DateTime.UtcNow + Heartbeat.Period);
         }
     }
 
@@ -231,24 +240,10 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         await _calls.Writer.WriteAsync(call, stop).ConfigureAwait(false);
     }
 
-    private async Task WaitAsync(Task[] sources, ChannelReader<bool> losses, ChannelReader<FlowJudgement> judgements, ChannelReader<FolderLook> looks, DateTime due, CancellationToken stop)
-    {
-        using var wake = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        var changes = _changes.Reader.WaitToReadAsync(wake.Token).AsTask();
-        var calls = _serving ? _calls.Reader.WaitToReadAsync(wake.Token).AsTask() : Task.Delay(Timeout.Infinite, wake.Token);
-        var look = _serving ? looks.WaitToReadAsync(wake.Token).AsTask() : Task.Delay(Timeout.Infinite, wake.Token);
-        var remaining = due == DateTime.MaxValue ? Timeout.InfiniteTimeSpan : TimeSpan.FromMilliseconds(Math.Clamp((due - DateTime.UtcNow).TotalMilliseconds, 0, Heartbeat.Period.TotalMilliseconds));
-        var timer = Task.Delay(remaining, wake.Token);
-        var ended = await Task.WhenAny([changes, calls, look, timer, losses.WaitToReadAsync(wake.Token).AsTask(), judgements.WaitToReadAsync(wake.Token).AsTask(), _snapshots.Reader.WaitToReadAsync(wake.Token).AsTask(), .. sources]);
-        await wake.CancelAsync();
-        stop.ThrowIfCancellationRequested();
-        if (sources.Contains(ended))
-            await ended;
-    }
-
     // What an earlier life of this agent wired: as long as the interface is there, the pod is. Returns what is gone.
     private List<Attachment> Recall(AttachmentFolder folder, NodeDataplane dataplane, NodeKernel kernel, Reaper reaper)
     {
+        kernel.Retired.Flush();
         kernel.Links.Resync();
         var gone = new List<Attachment>();
         var found = folder.ReadAll(out var unreadable);

@@ -51,7 +51,7 @@ internal sealed partial class NodeDataplane
             configuration.NodeName,
             _revision,
             state with { Policies = [.. state.Policies.Select(policy => _quarantined.GetValueOrDefault(policy.Name, policy))] },
-            _rows,
+            Rows(),
             attachments,
             rejections,
             [.. _quarantined.Keys.Order()],
@@ -79,6 +79,15 @@ internal sealed partial class NodeDataplane
                 DriftRepaired = _driftRepaired,
                 MemoryBytes = Environment.WorkingSet,
             });
+    }
+
+    // With the rows of the pods that came and went since all were computed.
+    private NodeRows Rows()
+    {
+        if (_rowsStale && !_nodeStale)
+            _rows = NodeProjection.Project(configuration.NodeName, Store.Nodes, configuration, Store.Attachments, _underlayMtu).Rows;
+        _rowsStale = _nodeStale;
+        return _rows;
     }
 
     private IEnumerable<string> Unready()

@@ -3,7 +3,6 @@ using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Kernel;
 using Overlay.Dataplane.Store;
 using Overlay.PolicyEngine.Compile;
-using Overlay.PolicyEngine.Explain;
 using Overlay.PolicyEngine.Model;
 using Overlay.PolicyEngine.Nftables;
 using Serilog;
@@ -22,15 +21,15 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
     private readonly RulesetOptions _options = new(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished, configuration.VxlanPort);
     private readonly RulesetProjection _projection = new(new RulesetOptions(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished, configuration.VxlanPort));
     private readonly Dictionary<NamespacedName, Policy> _quarantined = [];
-    private HashSet<InetAddress> _podAddresses = [];
     private PodNetwork _network = new([], []);
     private EquatableArray<Degradation> _projected = [];
     private bool _nodeStale = true;
     private bool _rulesetStale = true;
-    private bool _flowsStale;
     private long _rulesetsCommitted, _driftRepaired, _resyncs;
     private TimeSpan _resyncDuration;
     private NodeRows _rows = NodeRows.Empty;
+    private bool _rowsStale;
+    private int _underlayMtu;
     private long _revision;
     private IReadOnlyList<string> _forwardingRefusals = [];
 
@@ -59,15 +58,26 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
         if (change is ClusterChange.SourceFailing(var failing, var reason))
             Note(failing, reason);
         Carry(Store.Apply(change));
+        _verdictsChanged = true;
     }
 
     /// <summary>Makes a pod local, isolated or open as policy says, from the next <see cref="Commit"/> on.</summary>
     /// <param name="attachment">Its interface.</param>
     /// <param name="fetched">As <see cref="ClusterStore.Attach"/> has it.</param>
-    public void Attach(Attachment attachment, ClusterChange.PodSet? fetched = null) => Carry(Store.Attach(attachment, fetched));
+    public void Attach(Attachment attachment, ClusterChange.PodSet? fetched = null)
+    {
+        _verdictsChanged |= !IsNewcomer(attachment);
+        Carry(Store.Attach(attachment, fetched));
+    }
 
     /// <summary>The pod is no longer local.</summary>
-    public void Detach(AttachmentKey key) => Carry(Store.Detach(key));
+    public void Detach(AttachmentKey key)
+    {
+        var attachment = Store.Attachment(key);
+        Carry(Store.Detach(key));
+        if (attachment is not null)
+            Departed(attachment);
+    }
 
     /// <summary>
     /// Brings policy into the kernel: one transaction, all or nothing. A policy of which the kernel refuses a part is quarantined: it goes on
@@ -158,33 +168,6 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
         Repaired(changed);
     }
 
-    /// <summary>
-    /// The addresses of this node's pods, when the ruleset was changed or compared with the kernel's since the last call: connections that it allowed once may be forbidden now,
-    /// and the other way round. Null when nothing happened.
-    /// </summary>
-    public IReadOnlySet<InetAddress>? TakeStaleFlows()
-    {
-        if (!_flowsStale)
-            return null;
-        _flowsStale = false;
-        return _podAddresses = Store.Attachments.SelectMany(attachment => attachment.Addresses).ToHashSet();
-    }
-
-    /// <summary>Whether the ruleset would drop the first packet of such a connection, by what it says of packets from this node's pods when it comes from one, and of packets to them when it goes to one.</summary>
-    public bool Forbids(Flow flow)
-    {
-        const string pod = RulesetOptions.PodInterfacePrefix, elsewhere = "";
-        var (fromPod, toPod) = (_podAddresses.Contains(flow.Source), _podAddresses.Contains(flow.Destination));
-        var packet = new Packet(
-            flow.Source, flow.Destination, flow.Protocol, flow.DestinationPort, fromPod ? pod : elsewhere, flow.ToOwnNode ? null : toPod ? pod : elsewhere)
-        {
-            IcmpType = flow.IcmpType,
-        };
-        var tracer = new PacketTracer(_projection.View);
-        return (fromPod && !tracer.Walk(packet, flow.ToOwnNode ? BaseChains.HostChain : BaseChains.EgressChain).Accepted)
-            || (toPod && !tracer.Walk(packet, BaseChains.IngressChain).Accepted);
-    }
-
     private void Repaired(IReadOnlyList<string> drift)
     {
         foreach (var row in drift)
@@ -196,7 +179,7 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
     {
         _revision++;
         var delta = _projection.Take();
-        _flowsStale |= _rulesetStale || !delta.IsEmpty;
+        FlowsAfter(delta);
         if (_rulesetStale)
         {
             // The first commit, and the one after a failure: what the kernel holds is not known, so it is read and the difference repaired.
@@ -262,6 +245,15 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
                     _quarantined.Remove(name);
                     _projection.RemovePolicy(name);
                     break;
+                case Consequence.SetAttachment(var attachment):
+                    _rowsStale = true;
+                    _nodeStale = _nodeStale || !kernel.Want(attachment);
+                    break;
+                case Consequence.RemoveAttachment(var attachment):
+                    // Who shares an address may be the one to have it now.
+                    _rowsStale = true;
+                    _nodeStale = _nodeStale || attachment.Addresses.Any(address => Store.HolderOf(address) is not null) || !kernel.Drop(attachment);
+                    break;
                 case Consequence.ReprojectNode:
                     _nodeStale = true;
                     break;
@@ -269,13 +261,16 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
         }
     }
 
-    // Nodes and attachments are few and change seldom: their rows are computed whole, and the delta tables find what differs.
+    // Nodes change seldom: all rows are computed whole, and the delta tables find what differs. Pods come and go all the time: theirs are added and dropped by themselves (Carry).
     private void Reproject()
     {
         var underlay = Underlay.Find(kernel, configuration.NodeAddress.Count > 0 ? configuration.NodeAddress : Node?.InternalIPs ?? []);
         var projected = NodeProjection.Project(configuration.NodeName, Store.Nodes, configuration, Store.Attachments, underlay.Mtu);
         kernel.Want(projected.Rows);
         _rows = projected.Rows;
+        _rowsStale = false;
+        _underlayMtu = underlay.Mtu;
+        _verdictsChanged |= projected.Network != _network;
         _network = projected.Network;
         _projection.SetNetwork(_network);
         _projected = [.. projected.Degradations, .. underlay.Degradations];

@@ -111,17 +111,18 @@ internal sealed class CniServer : IDisposable
         try
         {
             var (line, request, answer) = await ReadAsync(socket, stop).ConfigureAwait(false);
+            var end = EndAsync(socket, stop);
             if (request is not null && operators is not null && OperatorRequest.IsOne(request.Command))
             {
-                var told = await WatchedAsync(operators(line, gone.Token), socket, gone, stop).ConfigureAwait(false);
-                await DeliverAsync(socket, told, stop).ConfigureAwait(false);
+                var told = await WatchedAsync(operators(line, gone.Token), end, gone, stop).ConfigureAwait(false);
+                await DeliverAsync(socket, told, end, stop).ConfigureAwait(false);
                 return;
             }
 
             var answered = 0L;
             if (request is not null)
-                (answer, answered) = await AskAsync(socket, request, gone, stop).ConfigureAwait(false);
-            if (await DeliverAsync(socket, AgentLine.Of(answer), stop).ConfigureAwait(false))
+                (answer, answered) = await AskAsync(request, end, gone, stop).ConfigureAwait(false);
+            if (await DeliverAsync(socket, AgentLine.Of(answer), end, stop).ConfigureAwait(false))
                 return;
 
             // Wired, yet nobody heard of it: the addresses are being given back at the other end, so the wiring has to go too. What was wired later is not meant.
@@ -167,49 +168,38 @@ internal sealed class CniServer : IDisposable
     }
 
     /// <summary>Hands the call to the loop and waits for its answer, watching the connection meanwhile.</summary>
-    private async Task<(AgentResponse Answer, long At)> AskAsync(Socket socket, AgentRequest request, CancellationTokenSource gone, CancellationToken stop)
+    private async Task<(AgentResponse Answer, long At)> AskAsync(AgentRequest request, Task<bool> end, CancellationTokenSource gone, CancellationToken stop)
     {
         var call = new CniCall(request, gone.Token);
         await calls.WriteAsync(call, stop).ConfigureAwait(false);
-        return (await WatchedAsync(call.Answered, socket, gone, stop).ConfigureAwait(false), call.AnsweredAt);
+        return (await WatchedAsync(call.Answered, end, gone, stop).ConfigureAwait(false), call.AnsweredAt);
     }
 
-    private static async Task<T> WatchedAsync<T>(Task<T> answer, Socket socket, CancellationTokenSource gone, CancellationToken stop)
+    // A client that ends before it has its answer wants none.
+    private static async Task<T> WatchedAsync<T>(Task<T> answer, Task<bool> end, CancellationTokenSource gone, CancellationToken stop)
     {
-        using var answered = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        var watching = WatchAsync(socket, gone, answered.Token);
-        try
-        {
-            return await answer.WaitAsync(stop).ConfigureAwait(false);
-        }
-        finally
-        {
-            await answered.CancelAsync().ConfigureAwait(false);
-            await watching.ConfigureAwait(false);
-        }
+        if (await Task.WhenAny(answer, end).WaitAsync(stop).ConfigureAwait(false) == end)
+            await gone.CancelAsync().ConfigureAwait(false);
+        return await answer.WaitAsync(stop).ConfigureAwait(false);
     }
 
-    /// <summary>A client that waits sends nothing more; anything that can be received is its end.</summary>
-    private static async Task WatchAsync(Socket socket, CancellationTokenSource gone, CancellationToken answered)
+    /// <summary>Waits for the client's end: a client that waits sends nothing more, so it is whatever can be received next. It is one receive for all of the connection's life: to give
+    /// one up costs as much as the rest of a call.</summary>
+    /// <returns>Whether it was clean. ECONNRESET (unix(7): closed with unread bytes) says that the client has not read everything.</returns>
+    private static async Task<bool> EndAsync(Socket socket, CancellationToken stop)
     {
         try
         {
-            await socket.ReceiveAsync(new byte[1], answered).ConfigureAwait(false);
+            return await socket.ReceiveAsync(new byte[1], stop).ConfigureAwait(false) == 0;
         }
-        catch (SocketException)
+        catch (Exception error) when (error is SocketException or OperationCanceledException or ObjectDisposedException)
         {
+            return false;
         }
-        catch (OperationCanceledException)
-        {
-            return;
-        }
-
-        await gone.CancelAsync().ConfigureAwait(false);
     }
 
-    /// <summary>Sends the answer and waits for the client's close: a clean end says that it has read everything,
-    /// ECONNRESET (unix(7): closed with unread bytes) or EPIPE that it has not.</summary>
-    private async Task<bool> DeliverAsync(Socket socket, ReadOnlyMemory<byte> answer, CancellationToken stop)
+    /// <summary>Sends the answer and waits for the client's clean end, which says that it has read everything. To one that has ended nothing can be sent (EPIPE).</summary>
+    private async Task<bool> DeliverAsync(Socket socket, ReadOnlyMemory<byte> answer, Task<bool> end, CancellationToken stop)
     {
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(stop);
         deadline.CancelAfter(clientDeadline);
@@ -217,7 +207,7 @@ internal sealed class CniServer : IDisposable
         {
             for (var rest = answer; rest.Length > 0;)
                 rest = rest[await socket.SendAsync(rest, deadline.Token).ConfigureAwait(false)..];
-            return await socket.ReceiveAsync(new byte[1], deadline.Token).ConfigureAwait(false) == 0;
+            return await end.WaitAsync(deadline.Token).ConfigureAwait(false);
         }
         catch (Exception error) when (error is SocketException || (error is OperationCanceledException && !stop.IsCancellationRequested))
         {

@@ -239,7 +239,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, PodChe
                 return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"IPAM gave '{text}', which is no address with a prefix length");
             if (addresses.Contains(address.Address))
                 return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"IPAM gave {address.Address} twice");
-            if (dataplane.Store.Attachments.FirstOrDefault(other => other.Addresses.Contains(address.Address)) is { } holder)
+            if (dataplane.Store.HolderOf(address.Address) is { } holder)
                 return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"IPAM gave {address.Address}, which pod {holder.Pod} (container {holder.ContainerId}) still has; DEL that container, or look for a second IPAM on this range");
             addresses.Add(address.Address);
         }

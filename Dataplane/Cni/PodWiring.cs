@@ -25,17 +25,9 @@ internal sealed class PodWiring(NodeKernel kernel)
     public void Wire(Attachment attachment, int mtu)
     {
         using var netns = Netns.OpenForeign(attachment.NetnsPath);
-        var host = Create(attachment, mtu, netns);
+        var index = Create(attachment, mtu, netns);
         Fault.Pass(FaultPoint.AgentPairMade);
-        using (var writer = new NetlinkWriter())
-        {
-            var socket = kernel.Route;
-            LinkMessage.WriteSet(writer, socket.NextSequence(), new() { Index = host, Alias = Alias(attachment), AddrGenMode = In6AddrGenMode.IN6_ADDR_GEN_MODE_NONE });
-            LinkMessage.WriteSet(writer, socket.NextSequence(), new() { Index = host, Up = true });
-            if (attachment.Addresses.Any(address => address.Family == Family.IPv6))
-                AddressMessage.WriteNew(writer, socket.NextSequence(), new() { Index = host, Prefix = HostLinkLocal, Flags = IfaF.IFA_F_NODAD, Scope = RtScope.RT_SCOPE_LINK });
-            socket.Request(writer, $"set up {attachment.HostInterface} of pod {attachment.Pod}");
-        }
+        SetUpOutside(attachment, index);
 
         Fault.Pass(FaultPoint.AgentHostEndUp);
 
@@ -43,7 +35,19 @@ internal sealed class PodWiring(NodeKernel kernel)
         if (attachment.HostPorts.Any(port => port.PodAddress.Family == Family.IPv4))
             Sysctl.Set($"ipv4/conf/{attachment.HostInterface}/route_localnet", 1);
 
-        netns.Run(() => SetUpInside(attachment));
+        using var inside = netns.OpenSocket(NetlinkProtocol.NETLINK_ROUTE);
+        try
+        {
+            SetUpInside(inside, attachment, index, attachment.Addresses);
+        }
+        catch (NetlinkException refused) when (refused.Errno == Errno.EACCES && attachment.Addresses.Any(address => address.Family == Family.IPv6))
+        {
+            // Some runtimes switch IPv6 off in new namespaces; only the sysctl switches it on.
+            if (!netns.Run(() => Sysctl.Set($"ipv6/conf/{attachment.IfName}/disable_ipv6", 0)))
+                throw;
+            SetUpInside(inside, attachment, index, attachment.Addresses.Where(address => address.Family == Family.IPv6));
+        }
+
         Fault.Pass(FaultPoint.AgentPodEndUp);
     }
 
@@ -63,18 +67,12 @@ internal sealed class PodWiring(NodeKernel kernel)
     /// <exception cref="NetlinkException">The kernel refused.</exception>
     public void Disconnect(Attachment attachment, bool isWired) => kernel.Disconnect(attachment.HostPorts, isWired);
 
-    /// <summary>Removes a pair by the name of its host's end; both ends and everything on them go with it. One that is not there is no failure.</summary>
+    /// <summary>Takes a pair out of service by the name of its host's end: no packet passes it any more, and it is removed soon (<see cref="RetiredLinks"/>). One that is not there is no failure.</summary>
     /// <exception cref="NetlinkException">The kernel refused.</exception>
     public void Unwire(string hostInterface)
     {
-        if (LinkMessage.Get(kernel.Route, hostInterface) is { } link)
-        {
-            using var writer = new NetlinkWriter();
-            LinkMessage.WriteDelete(writer, kernel.Route.NextSequence(), link.Index);
-            if (kernel.Route.Batch(writer) is [{ Errno: not Errno.ENODEV } failure])
-                throw failure.ToException($"RTM_DELLINK {hostInterface}");
-        }
-
+        if (kernel.Links.Devices.TryGetValue(hostInterface, out var index) || (index = LinkMessage.Get(kernel.Route, hostInterface)?.Index ?? 0) != 0)
+            kernel.Retired.Add(index);
         kernel.Links.Vanished(hostInterface);
     }
 
@@ -85,45 +83,57 @@ internal sealed class PodWiring(NodeKernel kernel)
         return alias.Length <= 255 ? alias : alias[..255];
     }
 
+    // Both ends have the same index, chosen here: nothing need be read back.
     private int Create(Attachment attachment, int mtu, Netns netns)
     {
-        var socket = kernel.Route;
         var operation = $"RTM_NEWLINK {attachment.HostInterface} type veth peer {attachment.IfName} of pod {attachment.Pod}";
-        for (var last = false; ; last = true)
+        for (var attempt = 1; ; attempt++)
         {
+            var index = kernel.Links.NextIndex();
             using var writer = new NetlinkWriter();
             LinkMessage.WriteNewVeth(
                 writer,
-                socket.NextSequence(),
-                new() { Name = attachment.HostInterface, Address = Ownership.HostMac, Mtu = mtu },
-                new() { Name = attachment.IfName, Address = attachment.PodMac, Mtu = mtu, NetnsDescriptor = netns.Descriptor });
-            if (socket.Batch(writer) is not [var failure, ..])
-                break;
+                kernel.Route.NextSequence(),
+                new() { Index = index, Name = attachment.HostInterface, Address = Ownership.HostMac, Mtu = mtu },
+                new() { Index = index, Name = attachment.IfName, Address = attachment.PodMac, Mtu = mtu, NetnsDescriptor = netns.Descriptor });
+            if (kernel.Route.Batch(writer) is not [var failure, ..])
+            {
+                kernel.Links.Appeared(attachment.HostInterface, index);
+                return index;
+            }
 
-            // The name derives from the container, so one that is there is what an ADD cut short left behind.
-            if (failure.Errno != Errno.EEXIST || last || LinkMessage.Get(socket, attachment.HostInterface) is null)
-                throw failure.Errno == Errno.EEXIST
-                    ? new NetlinkException(Errno.EEXIST, operation, $"the pod's namespace already has an interface {attachment.IfName}; remove it, or choose another CNI_IFNAME")
-                    : failure.ToException(operation);
-            Unwire(attachment.HostInterface);
+            if (failure.Errno is not (Errno.EEXIST or Errno.EBUSY))
+                throw failure.ToException(operation);
+            if (attempt == 3)
+                throw new NetlinkException(Errno.EEXIST, operation, $"the pod's namespace already has an interface {attachment.IfName}; remove it, or choose another CNI_IFNAME");
+            GiveWay(attachment.HostInterface);
         }
-
-        var index = LinkMessage.Get(socket, attachment.HostInterface)?.Index ?? throw new NetlinkException(Errno.ENODEV, operation, "it was removed right after it was made");
-        kernel.Links.Appeared(attachment.HostInterface, index);
-        return index;
     }
 
-    private static void SetUpInside(Attachment attachment)
+    // A name may be that of a pair already out of service, or, as it derives from the container, what an ADD cut short left behind. An index may be a stranger's; the next is another.
+    private void GiveWay(string hostInterface)
     {
-        using var socket = NetlinkSocket.Open(NetlinkProtocol.NETLINK_ROUTE);
-        var index = LinkMessage.Get(socket, attachment.IfName)?.Index ?? throw new NetlinkException(Errno.ENODEV, $"RTM_GETLINK {attachment.IfName}", "it was removed from the pod's namespace right after it was made");
-        if (attachment.Addresses.Any(address => address.Family == Family.IPv6))
-            Sysctl.Set($"ipv6/conf/{attachment.IfName}/disable_ipv6", 0);
+        Unwire(hostInterface);
+        kernel.Retired.Flush();
+    }
 
+    private void SetUpOutside(Attachment attachment, int index)
+    {
+        using var writer = new NetlinkWriter();
+        var socket = kernel.Route;
+        LinkMessage.WriteSet(writer, socket.NextSequence(), new() { Index = index, Alias = Alias(attachment), AddrGenMode = In6AddrGenMode.IN6_ADDR_GEN_MODE_NONE });
+        LinkMessage.WriteSet(writer, socket.NextSequence(), new() { Index = index, Up = true });
+        if (attachment.Addresses.Any(address => address.Family == Family.IPv6))
+            AddressMessage.WriteNew(writer, socket.NextSequence(), new() { Index = index, Prefix = HostLinkLocal, Flags = IfaF.IFA_F_NODAD, Scope = RtScope.RT_SCOPE_LINK });
+        socket.Request(writer, $"set up {attachment.HostInterface} of pod {attachment.Pod}");
+    }
+
+    private static void SetUpInside(NetlinkSocket socket, Attachment attachment, int index, IEnumerable<InetAddress> addresses)
+    {
         using var writer = new NetlinkWriter();
         LinkMessage.WriteSet(writer, socket.NextSequence(), new() { Index = Loopback, Up = true });
         LinkMessage.WriteSet(writer, socket.NextSequence(), new() { Index = index, Up = true });
-        foreach (var address in attachment.Addresses)
+        foreach (var address in addresses)
         {
             var gateway = Ownership.Gateway(address.Family);
             AddressMessage.WriteNew(writer, socket.NextSequence(), new() { Index = index, Prefix = Cidr.Host(address), Flags = address.Family == Family.IPv6 ? IfaF.IFA_F_NODAD : IfaF.None });

@@ -57,6 +57,15 @@ public static class NodeProjection
         return new(rows.Sorted(), network, mtu, degradations.OrderBy(degradation => degradation.ToString(), StringComparer.Ordinal).ToEquatableArray());
     }
 
+    /// <summary>The rows of one attachment, in the order of its addresses; those of two attachments differ unless they have the same address.</summary>
+    public static IEnumerable<(Neighbor Neighbor, Route Route)> RowsOf(Attachment attachment)
+    {
+        ArgumentNullException.ThrowIfNull(attachment);
+        return attachment.Addresses.Distinct().Select(address => (
+            new Neighbor(new(attachment.HostInterface, address), attachment.PodMac),
+            new Route(Cidr.Host(address), RouteType.Unicast, attachment.HostInterface, null)));
+    }
+
     private static Node Self(string nodeName, IReadOnlyCollection<Node> nodes, OverlayConfiguration configuration, List<Degradation> degradations)
     {
         var subject = $"Node {nodeName}";
@@ -170,12 +179,11 @@ public static class NodeProjection
     {
         foreach (var attachment in attachments.OrderBy(attachment => attachment.HostInterface, StringComparer.Ordinal))
         {
-            foreach (var address in attachment.Addresses.Distinct())
+            foreach (var (neighbor, route) in RowsOf(attachment))
             {
-                rows.Neighbors.Add(new(new(attachment.HostInterface, address), attachment.PodMac));
-                var route = new Route(Cidr.Host(address), RouteType.Unicast, attachment.HostInterface, null);
+                rows.Neighbors.Add(neighbor);
                 if (!rows.Routes.TryAdd(route.Destination, route))
-                    degradations.Add(new($"pod {attachment.Pod}", $"its address {address} is taken on this node ({rows.Routes[route.Destination].Device}); the pod is unreachable by it. Delete and recreate the pod."));
+                    degradations.Add(new($"pod {attachment.Pod}", $"its address {neighbor.Key.Destination} is taken on this node ({rows.Routes[route.Destination].Device}); the pod is unreachable by it. Delete and recreate the pod."));
             }
         }
     }

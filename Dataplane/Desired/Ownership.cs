@@ -17,6 +17,9 @@ public static class Ownership
     /// <summary>rtm_protocol of every route of ours (linux/rtnetlink.h leaves numbers above RTPROT_STATIC to user space; this one is listed by nobody in iproute2's rt_protos).</summary>
     public const byte RouteProtocol = 79;
 
+    /// <summary>IFLA_GROUP of the host's ends of unwired pods: down, of no pod any more, and about to be removed together ("ovl" in ASCII).</summary>
+    public const uint RetiredGroup = 0x6f766c;
+
     /// <summary>Ethernet address of the host's end of every pod's pair: pods keep one permanent neighbour that never changes.</summary>
     public static readonly MacAddress HostMac = new(0x02_6f_76_6c_00_01);
 

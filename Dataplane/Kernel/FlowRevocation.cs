@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Threading.Channels;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Netlink;
-using Overlay.PolicyEngine.Model;
 using Serilog;
 
 namespace Overlay.Dataplane.Kernel;
@@ -39,9 +38,10 @@ public sealed class FlowRevocation : IDisposable
     private readonly ILogger _log;
     private readonly bool _enabled;
     private readonly FlowTable _table = FlowTable.Open();
-    private readonly Channel<IReadOnlySet<InetAddress>> _requests = Channel.CreateBounded<IReadOnlySet<InetAddress>>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropOldest });
+    private readonly Channel<FlowRequest> _requests = Channel.CreateBounded<FlowRequest>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropOldest });
     private readonly Channel<FlowJudgement> _judgements = Channel.CreateBounded<FlowJudgement>(1);
     private volatile FlowLooks _looks = FlowLooks.None;
+    private volatile FlowRemains _remains = FlowRemains.Unknown;
 
     /// <summary>Opens the calling thread's network namespace.</summary>
     /// <param name="enabled"><c>policy.revokeEstablished</c>; false: marks of an earlier life are cleared, and no connection is looked at.</param>
@@ -56,12 +56,14 @@ public sealed class FlowRevocation : IDisposable
     /// <summary>How it has gone so far. Any thread may ask.</summary>
     public FlowLooks Looks => _looks;
 
+    /// <summary>What the last look found of pods that are gone. Any thread may ask.</summary>
+    public FlowRemains Remains => _remains;
+
     /// <summary>Has an item while connections wait to be judged.</summary>
     public ChannelReader<FlowJudgement> Judgements => _judgements.Reader;
 
     /// <summary>Something may forbid what it allowed: connections are to be looked at soon. Many requests at once are one.</summary>
-    /// <param name="pods">Addresses of this node's pods; not changed afterwards.</param>
-    public void Request(IReadOnlySet<InetAddress> pods) => _requests.Writer.TryWrite(pods);
+    public void Request(FlowRequest request) => _requests.Writer.TryWrite(request);
 
     /// <summary>The loop judges a slice of the connections that wait, if any do. While more do, <see cref="Judgements"/> has an item.</summary>
     public void Judge(Func<Flow, bool> forbids)
@@ -79,14 +81,14 @@ public sealed class FlowRevocation : IDisposable
             await Task.Delay(Timeout.Infinite, cancellation).ConfigureAwait(false);
         }
 
-        IReadOnlySet<InetAddress> pods = new HashSet<InetAddress>();
+        FlowRequest? request = null;
         var isSettling = false;
         while (true)
         {
             isSettling = await RequestedAsync(isSettling ? Settling : Timeout.InfiniteTimeSpan, cancellation).ConfigureAwait(false);
             while (_requests.Reader.TryRead(out var latest))
-                pods = latest;
-            await AttemptAsync(token => LookAsync(pods, token), cancellation).ConfigureAwait(false);
+                request = latest;
+            await AttemptAsync(token => LookAsync(request!, token), cancellation).ConfigureAwait(false);
 
             // A storm of requests shall not keep the kernel listing: at most a third of the time.
             await Task.Delay(2 * _looks.Duration, cancellation).ConfigureAwait(false);
@@ -142,9 +144,10 @@ public sealed class FlowRevocation : IDisposable
             Log.Restored(_log, better.ToString());
     }
 
-    private async Task<FlowChanges> LookAsync(IReadOnlySet<InetAddress> pods, CancellationToken cancellation)
+    private async Task<FlowChanges> LookAsync(FlowRequest request, CancellationToken cancellation)
     {
-        var survey = _table.Survey(pods);
+        var survey = _table.Survey(request);
+        _remains = survey.Remains;
         _looks = _looks with { Connections = survey.Connections };
         if (survey.Connections == 0)
             return default;

@@ -44,23 +44,37 @@ public sealed class FlowTable : IDisposable
     }
 
     /// <summary>Reads the connections that policy judges here: all of these pods' but those that their own node began. Time in proportion to all connections, memory to what policy can tell apart.</summary>
-    /// <param name="pods">Addresses of this node's pods.</param>
     /// <exception cref="NetlinkException">The kernel refuses, or cannot list connections.</exception>
-    public FlowSurvey Survey(IReadOnlySet<InetAddress> pods)
+    public FlowSurvey Survey(FlowRequest request)
     {
+        ArgumentNullException.ThrowIfNull(request);
+        var pods = request.Pods;
         var own = OwnAddresses();
+        var remains = new HashSet<InetAddress>();
+        Cidr[] prefixes = [.. request.Prefixes];
         var flows = new Dictionary<Flow, bool>();
         var (connections, marked) = (0, 0);
         ConntrackMessage.Dump<Flow>(_netfilter, (message, _) =>
         {
             var connection = ConntrackMessage.Parse(message);
+            Remember(connection.Original.Source);
+            Remember(connection.Reply.Source);
             if (!IsJudged(connection, pods, own))
                 return;
             flows.TryAdd(FlowOf(connection, own), false);
             connections++;
             marked += (connection.Mark & Mark) != 0 ? 1 : 0;
         });
-        return new(own, flows, connections, marked);
+        return new(own, flows, connections, marked, new(request.Number, request.Prefixes, remains));
+
+        void Remember(InetAddress address)
+        {
+            foreach (var prefix in prefixes)
+            {
+                if (prefix.Contains(address) && !pods.Contains(address))
+                    remains.Add(address);
+            }
+        }
     }
 
     /// <summary>Sets and clears the mark as the survey's verdicts demand. Connections that are new since have been judged by the ruleset and are left alone.</summary>

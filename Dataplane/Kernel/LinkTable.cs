@@ -12,11 +12,17 @@ public sealed class LinkTable(NetlinkSocket socket) : KernelTable<string, Link>
     private Dictionary<string, int> _devices = [];
     private Dictionary<string, LinkMessage> _found = [];
 
+    // Far above what the kernel gives by itself: it counts from 1 and never back.
+    private int _lastIndex = 1_000_000;
+
     /// <summary>Every device of the namespace as last seen: name to ifindex.</summary>
     public IReadOnlyDictionary<string, int> Devices => _devices;
 
     /// <summary>A device was made outside this table: a pod's pair.</summary>
     public void Appeared(string name, int index) => _devices[name] = index;
+
+    /// <summary>An ifindex for a device to be made: no device seen here has it, and none had it in this process's life.</summary>
+    public int NextIndex() => ++_lastIndex;
 
     /// <summary>A device was removed outside this table.</summary>
     public void Vanished(string name) => _devices.Remove(name);
@@ -25,7 +31,8 @@ public sealed class LinkTable(NetlinkSocket socket) : KernelTable<string, Link>
     protected override Dictionary<string, Link> Dump()
     {
         var links = LinkMessage.Dump(socket);
-        _devices = links.ToDictionary(link => link.Name, link => link.Index, StringComparer.Ordinal);
+        _devices = links.Where(link => link.Group != Ownership.RetiredGroup).ToDictionary(link => link.Name, link => link.Index, StringComparer.Ordinal);
+        _lastIndex = links.Select(link => link.Index).Append(_lastIndex).Max();
         _found = links.Where(link => link.Name == Ownership.VxlanDevice).ToDictionary(link => link.Name, StringComparer.Ordinal);
         return _found.Values.Where(link => link.Kind == VxlanLink.Kind).ToDictionary(link => link.Name, Row, StringComparer.Ordinal);
     }

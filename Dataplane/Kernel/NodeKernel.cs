@@ -5,7 +5,7 @@ using Overlay.PolicyEngine.Model;
 
 namespace Overlay.Dataplane.Kernel;
 
-/// <summary>The kernel of one network namespace: its two netlink sockets and the tables over them.</summary>
+/// <summary>The kernel of one network namespace: its netlink sockets and the tables over them.</summary>
 public sealed class NodeKernel : IDisposable
 {
     private readonly NetlinkSocket _netfilter;
@@ -26,6 +26,7 @@ public sealed class NodeKernel : IDisposable
         _routes = new(route, _links);
         Routing = new(_links, _addresses, _neighbors, _fdb, _routes);
         Nftables = new(netfilter);
+        Retired = new(route);
     }
 
     /// <summary>Our nftables table.</summary>
@@ -36,6 +37,9 @@ public sealed class NodeKernel : IDisposable
 
     /// <summary>The rtnetlink socket, for what is no row: interface pairs of pods.</summary>
     internal NetlinkSocket Route { get; }
+
+    /// <summary>Pairs of unwired pods, to be removed.</summary>
+    public RetiredLinks Retired { get; }
 
     /// <summary>Devices.</summary>
     public LinkTable Links => _links;
@@ -66,6 +70,38 @@ public sealed class NodeKernel : IDisposable
         _routes.Rows.WantExactly(rows.Routes.ToDictionary(route => route.Destination));
     }
 
+    /// <summary>Wants the rows of one more pod.</summary>
+    /// <returns>False, and nothing is done, when one of its routes is another's: then all rows are to be computed anew.</returns>
+    public bool Want(Attachment attachment)
+    {
+        var rows = NodeProjection.RowsOf(attachment).ToList();
+        if (rows.Exists(row => _routes.Rows.Desired.ContainsKey(row.Route.Destination)))
+            return false;
+        foreach (var (neighbor, route) in rows)
+        {
+            _neighbors.Rows.Want(neighbor.Key, neighbor.LinkLayerAddress);
+            _routes.Rows.Want(route.Destination, route);
+        }
+
+        return true;
+    }
+
+    /// <summary>No longer wants the rows of a pod.</summary>
+    /// <returns>As <see cref="Want(Attachment)"/>.</returns>
+    public bool Drop(Attachment attachment)
+    {
+        var rows = NodeProjection.RowsOf(attachment).ToList();
+        if (!rows.TrueForAll(row => _routes.Rows.Desired.TryGetValue(row.Route.Destination, out var wanted) && wanted == row.Route))
+            return false;
+        foreach (var (neighbor, route) in rows)
+        {
+            _neighbors.Rows.Drop(neighbor.Key);
+            _routes.Rows.Drop(route.Destination);
+        }
+
+        return true;
+    }
+
     /// <summary>Deletes UDP connections to host ports that are out of date: see <see cref="HostPortFlows"/>.</summary>
     /// <exception cref="NetlinkException">The kernel refuses, or cannot list connections.</exception>
     internal int Disconnect(EquatableArray<HostPort> ports, bool isWired) => HostPortFlows.Delete(Route, _netfilter, ports, isWired);
@@ -73,6 +109,7 @@ public sealed class NodeKernel : IDisposable
     /// <summary>Closes the sockets; nothing in the kernel changes.</summary>
     public void Dispose()
     {
+        Retired.Dispose();
         Route.Dispose();
         _netfilter.Dispose();
     }

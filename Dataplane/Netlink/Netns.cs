@@ -113,6 +113,31 @@ public sealed class Netns : IDisposable
         });
     }
 
+    /// <summary>
+    /// Opens a socket inside the namespace, for use from anywhere: a netlink socket stays where it was opened. The calling thread is inside for that one call
+    /// only, a twentieth of what a thread of its own takes.
+    /// </summary>
+    /// <exception cref="NetnsException">The kernel does not let us in.</exception>
+    /// <exception cref="NetlinkException">The kernel has no such family, or there are no descriptors left.</exception>
+    public NetlinkSocket OpenSocket(NetlinkProtocol protocol)
+    {
+        using var before = Libc.open("/proc/thread-self/ns/net", Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
+        if (before.IsInvalid)
+            throw new NetnsException(NetnsFault.Refused, $"Opening /proc/thread-self/ns/net: {Libc.LastErrno}.");
+        if (Libc.setns(_handle, Libc.CLONE_NEWNET) < 0)
+            throw new NetnsException(NetnsFault.Refused, $"Entering the network namespace {Path}: {Libc.LastErrno}.");
+        try
+        {
+            return NetlinkSocket.Open(protocol);
+        }
+        finally
+        {
+            // Whatever runs on this thread next would run in a pod.
+            if (Libc.setns(before, Libc.CLONE_NEWNET) < 0)
+                Environment.FailFast($"Leaving the network namespace {Path}: {Libc.LastErrno}.");
+        }
+    }
+
     /// <summary>Makes a new namespace that <c>ip netns</c> knows as <paramref name="name"/>. Equivalent to: <c>ip netns add NAME</c>.</summary>
     /// <exception cref="NetnsException">The name is taken, or the kernel refuses.</exception>
     public static Netns Create(string name)

@@ -19,6 +19,7 @@ public sealed class ClusterStore(bool isolateUnknown = false)
     private readonly Dictionary<NamespacedName, Policy> _policies = [];
     private readonly Dictionary<string, EquatableArray<Rejection>> _rejections = new(StringComparer.Ordinal);
     private readonly Dictionary<AttachmentKey, Attachment> _attachments = [];
+    private readonly Dictionary<InetAddress, List<Attachment>> _holders = [];
     private readonly Dictionary<Tier, int> _tiers = [];
     private IReadOnlyList<Rejection>? _rejectionList = [];
 
@@ -57,6 +58,9 @@ public sealed class ClusterStore(bool isolateUnknown = false)
 
     /// <summary>An attachment by its key, or null.</summary>
     public Attachment? Attachment(AttachmentKey key) => _attachments.GetValueOrDefault(key);
+
+    /// <summary>An attachment that has this address, or null.</summary>
+    public Attachment? HolderOf(InetAddress address) => _holders.TryGetValue(address, out var holders) ? holders[0] : null;
 
     /// <summary>The attachments of a pod on this node, in the order of their keys; usually one, two while a sandbox is replaced.</summary>
     public IReadOnlyList<Attachment> AttachmentsOf(NamespacedName pod) => _wired.TryGetValue(pod, out var attachments) ? attachments : [];
@@ -127,6 +131,9 @@ public sealed class ClusterStore(bool isolateUnknown = false)
         if (before is not null && before.Pod != attachment.Pod)
             consequences.AddRange(Unwire(before));
         var wasLocal = IsLocal(attachment.Pod);
+        if (before is not null)
+            Release(before);
+        Hold(attachment);
         _attachments[attachment.Key] = attachment;
         if (!_wired.TryGetValue(attachment.Pod, out var siblings))
             _wired.Add(attachment.Pod, siblings = []);
@@ -134,7 +141,7 @@ public sealed class ClusterStore(bool isolateUnknown = false)
         siblings.Add(attachment);
         siblings.Sort((left, right) => string.CompareOrdinal(left.ContainerId, right.ContainerId) is var order and not 0 ? order : string.CompareOrdinal(left.IfName, right.IfName));
         consequences.AddRange(Refresh(attachment.Pod, wasLocal));
-        consequences.Add(new Consequence.ReprojectNode());
+        consequences.Add(before is null ? new Consequence.SetAttachment(attachment) : new Consequence.ReprojectNode());
         return consequences;
     }
 
@@ -144,7 +151,8 @@ public sealed class ClusterStore(bool isolateUnknown = false)
     {
         if (!_attachments.Remove(key, out var attachment))
             return Nothing;
-        return [.. Unwire(attachment), new Consequence.ReprojectNode()];
+        Release(attachment);
+        return [.. Unwire(attachment), new Consequence.RemoveAttachment(attachment)];
     }
 
     /// <summary>The whole of what the ruleset depends on.</summary>
@@ -152,6 +160,25 @@ public sealed class ClusterStore(bool isolateUnknown = false)
     /// <param name="network">Of the node's projection.</param>
     public ClusterState ToClusterState(RulesetOptions options, PodNetwork network) =>
         new(options, network, [.. _nodes.Values.Select(node => node.ToClusterNode())], [.. _namespaces.Values], [.. _pods.Values], _wired.Keys.ToHashSet(), [.. _policies.Values]);
+
+    private void Hold(Attachment attachment)
+    {
+        foreach (var address in attachment.Addresses)
+        {
+            if (!_holders.TryGetValue(address, out var holders))
+                _holders.Add(address, holders = []);
+            holders.Add(attachment);
+        }
+    }
+
+    private void Release(Attachment attachment)
+    {
+        foreach (var address in attachment.Addresses)
+        {
+            if (_holders.TryGetValue(address, out var holders) && holders.Remove(attachment) && holders.Count == 0)
+                _holders.Remove(address);
+        }
+    }
 
     private void Count(NamespacedName policy, int change)
     {

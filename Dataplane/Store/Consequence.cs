@@ -1,3 +1,4 @@
+using Overlay.Dataplane.Desired;
 using Overlay.PolicyEngine.Model;
 
 namespace Overlay.Dataplane.Store;
@@ -35,6 +36,14 @@ public abstract record Consequence
     /// <summary>A policy is gone.</summary>
     public sealed record RemovePolicy(NamespacedName Name) : Consequence;
 
-    /// <summary>Nodes or attachments differ: <c>NodeProjection</c> is to run again.</summary>
+    /// <summary>An interface of this node is new; no other attachment has its key.</summary>
+    /// <param name="Attachment">The interface.</param>
+    public sealed record SetAttachment(Attachment Attachment) : Consequence;
+
+    /// <summary>An interface of this node is gone.</summary>
+    /// <param name="Attachment">As it was.</param>
+    public sealed record RemoveAttachment(Attachment Attachment) : Consequence;
+
+    /// <summary>Nodes differ, or an attachment has become another: <c>NodeProjection</c> is to run again.</summary>
     public sealed record ReprojectNode : Consequence;
 }

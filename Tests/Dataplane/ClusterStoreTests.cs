@@ -47,9 +47,9 @@ public class ClusterStoreTests
         Assert.That(consequences, Is.EqualTo(new Consequence[]
         {
             new Consequence.SetPod(new(Web, Labels.Empty, [InetAddress.Parse("10.42.1.5")], [], false, ""), Local: true),
-            new Consequence.ReprojectNode(),
+            new Consequence.SetAttachment(AttachmentOf("c1", "10.42.1.5")),
         }));
-        Assert.That(store.Detach(new("c1", "eth0")), Is.EqualTo(new Consequence[] { new Consequence.RemovePod(Web), new Consequence.ReprojectNode() }));
+        Assert.That(store.Detach(new("c1", "eth0")), Is.EqualTo(new Consequence[] { new Consequence.RemovePod(Web), new Consequence.RemoveAttachment(AttachmentOf("c1", "10.42.1.5")) }));
         Assert.That(store.Pods, Is.Empty);
     }
 

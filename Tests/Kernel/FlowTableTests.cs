@@ -27,7 +27,7 @@ public class FlowTableTests
         net.Run("ip link set lo up");
         net.Run("ip address add 10.42.1.1/32 dev lo");
         using var table = net.Netns.Run(FlowTable.Open);
-        var survey = table.Survey(Pods);
+        var survey = table.Survey(new(1, Pods, []));
         Assert.That(survey.Flows.Keys, Is.EquivalentTo(new Flow[]
         {
             new(Web, Db, 6, 8080),
@@ -52,14 +52,14 @@ public class FlowTableTests
         string[] before = ["1 129", "1 0", "2 0", "3 7"];
         Assert.That(Marks(net), Is.EquivalentTo(before));
 
-        var survey = table.Survey(Pods);
+        var survey = table.Survey(new(1, Pods, []));
         foreach (var flow in survey.Flows.Keys)
             survey.Flows[flow] = flow.DestinationPort == 53;
         Assert.That(table.Apply(survey), Is.EqualTo(new FlowChanges(3, 0)));
         Assert.That(Marks(net), Is.EquivalentTo(new[] { $"1 {0x20000081}", $"1 {0x20000000}", $"2 {0x20000000}", "3 7" }));
         Assert.That(table.Apply(survey), Is.EqualTo(default(FlowChanges)), "once is enough");
 
-        survey = table.Survey(Pods);
+        survey = table.Survey(new(1, Pods, []));
         Assert.That(survey.Marked, Is.EqualTo(3));
         survey.Flows[new(Web6, Db6, 17, 53)] = true;
         Assert.That(table.Apply(survey), Is.EqualTo(new FlowChanges(0, 2)));
@@ -76,7 +76,7 @@ public class FlowTableTests
         Connections.Create(socket, [control]);
         Connections.Create(socket, [new(Db, Web, 17, 50000, 40000)], control);
         using var table = net.Netns.Run(FlowTable.Open);
-        var survey = table.Survey(Pods);
+        var survey = table.Survey(new(1, Pods, []));
         Assert.That(survey.Flows.Keys, Is.EqualTo(new[] { new Flow(Web, Db, 17, 69) }));
         survey.Flows[new(Db, Web, 17, 40000)] = true;
         Assert.That(table.Apply(survey), Is.EqualTo(default(FlowChanges)));
@@ -90,9 +90,9 @@ public class FlowTableTests
         using (var socket = net.Open(NetlinkProtocol.NETLINK_NETFILTER))
             Connections.Create(socket, Enumerable.Range(0, 100_000).Select(i => new ConntrackTuple(Db, Web, 6, (ushort)(1000 + i / 1000), (ushort)(1 + i % 1000))));
         using var table = net.Netns.Run(FlowTable.Open);
-        table.Survey(Pods);
+        table.Survey(new(1, Pods, []));
         var memory = GC.GetAllocatedBytesForCurrentThread();
-        var survey = Timed("survey", () => table.Survey(Pods));
+        var survey = Timed("survey", () => table.Survey(new(1, Pods, [])));
         memory = GC.GetAllocatedBytesForCurrentThread() - memory;
         TestContext.Out.WriteLine($"{survey.Connections} connections, {survey.Flows.Count} flows, {memory} bytes");
         Assert.That((survey.Connections, survey.Flows.Count), Is.EqualTo((100_000, 1000)));
@@ -101,7 +101,7 @@ public class FlowTableTests
         foreach (var flow in survey.Flows.Keys)
             survey.Flows[flow] = flow.DestinationPort <= 100;
         Assert.That(Timed("mark 10,000", () => table.Apply(survey)), Is.EqualTo(new FlowChanges(10_000, 0)));
-        Assert.That(Timed("survey", () => table.Survey(Pods)).Marked, Is.EqualTo(10_000));
+        Assert.That(Timed("survey", () => table.Survey(new(1, Pods, []))).Marked, Is.EqualTo(10_000));
         Assert.That(Timed("clear 10,000", table.Clear), Is.EqualTo(10_000));
     }
 

@@ -64,6 +64,9 @@ public class PodWiringTests
         Wire(pod);
         _wiring.Unwire(pod.HostInterface);
         _wiring.Unwire(pod.HostInterface);
+        Assert.That(_node.Run($"ip -o link show {pod.HostInterface}"), Does.Contain("state DOWN").And.Match("group (7304812|0x6f766c)"), "out of service at once");
+        _kernel.Retired.Flush();
+        _kernel.Retired.Flush();
         Assert.That(_node.Run("ip -o link show"), Does.Not.Contain("ovl"));
         Assert.That(_pod.TryRun("ip link show eth0").ExitCode, Is.Not.Zero);
         Assert.That(_node.Run("ip route show proto 79"), Is.Empty);

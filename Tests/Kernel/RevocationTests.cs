@@ -148,6 +148,25 @@ public partial class RevocationTests
         both[0].GoOn(number, both[0].SendFromServer());
     }
 
+    // A pod that comes makes nobody look at connections, or its like would cost more than all the rest of wiring it; unless its address has a past.
+    [Test]
+    public void What_a_pod_leaves_behind_is_judged_when_another_gets_its_address()
+    {
+        var (client, _) = Wire();
+        var node = client.Node;
+        ApplyBase("");
+        _cluster.Apply("heir.yaml", Pod("heir", "role: heir"));
+        _cluster.Apply("policy.yaml", Policy("heir", "policyTypes: [Ingress]"));
+        string[] addresses = ["10.42.1.77", "fd00:42:1::77"];
+        var first = node.AddPod("shop/first", addresses);
+        foreach (var address in addresses)
+            _conversations.Add(Conversation.Begin(ProtocolType.Udp, client, first, 5100 + _conversations.Count, IPAddress.Parse(address)));
+        Assert.That(first.Remove().ExitCode, Is.Zero);
+        Assert.That(Marked(node), Is.Zero);
+        node.AddPod("shop/heir", addresses);
+        WaitForMarks(other => other == node ? 2 : 0);
+    }
+
     // Every connection a flow of its own, which is the worst there is. The times are for people.
     [Test]
     public void A_hundred_thousand_connections_do_not_keep_a_runtime_waiting()

@@ -8,12 +8,14 @@ namespace Overlay.Dataplane.Datastore.Directory;
 /// (editors' and ConfigMap volumes' own), but for <c>.status</c>.
 /// </summary>
 /// <param name="root">The folder, as an absolute path.</param>
-internal sealed class DirectoryScan(string root)
+/// <param name="nodeName">This node, whose own statuses tell it nothing new; empty when there is none.</param>
+internal sealed class DirectoryScan(string root, string nodeName = "")
 {
     private const int MaxDepth = 32;
 
     private readonly DirectoryContent _content = new();
     private readonly HashSet<string> _linkedFolders = new(StringComparer.Ordinal);
+    private readonly string? _ownStatuses = nodeName.Length > 0 ? Path.Combine(root, PodStatus.Folder, nodeName) : null;
 
     /// <summary>The addresses that agents have told.</summary>
     public IEnumerable<PodStatus> Statuses => _content.Statuses;
@@ -42,6 +44,9 @@ internal sealed class DirectoryScan(string root)
             LookAtFile(gone);
         return true;
     }
+
+    /// <summary>Whether a path is that of this node's own statuses, or of one of them.</summary>
+    public bool IsOwnStatus(string path) => _ownStatuses is not null && path.StartsWith(_ownStatuses, StringComparison.Ordinal) && (path.Length == _ownStatuses.Length || path[_ownStatuses.Length] == Path.DirectorySeparatorChar);
 
     /// <summary>Looks at what changed.</summary>
     /// <param name="path">Absolute path of a file or folder within the root, there or not.</param>
@@ -88,6 +93,8 @@ internal sealed class DirectoryScan(string root)
         {
             var isFolder = System.IO.Directory.Exists(entry.FullName);
             if (entry.Name[0] == '.' && !(depth == 0 && isFolder && entry.Name == PodStatus.Folder))
+                continue;
+            if (IsOwnStatus(entry.FullName))
                 continue;
             if (!isFolder && IsManifest(entry.Name))
             {

@@ -16,5 +16,5 @@ internal sealed class DirectorySource(string folder, string nodeName, ChannelWri
     public override PodStatusFolder Statuses { get; } = new(folder, nodeName);
 
     /// <inheritdoc/>
-    public override Task RunAsync(CancellationToken cancellation) => new DirectoryWatch(folder, changes).RunAsync(cancellation);
+    public override Task RunAsync(CancellationToken cancellation) => new DirectoryWatch(folder, changes, nodeName).RunAsync(cancellation);
 }

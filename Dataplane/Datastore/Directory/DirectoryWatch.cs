@@ -28,11 +28,12 @@ public sealed class DirectoryWatch
     /// <summary>Prepares; nothing is read yet.</summary>
     /// <param name="path">The folder.</param>
     /// <param name="changes">Where the changes go: everything that is there, then <see cref="ClusterChange.Synced"/>, then what changes.</param>
-    public DirectoryWatch(string path, ChannelWriter<ClusterChange> changes)
+    /// <param name="nodeName">As <see cref="DirectoryScan"/> has it.</param>
+    public DirectoryWatch(string path, ChannelWriter<ClusterChange> changes, string nodeName = "")
     {
         _root = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
         _changes = changes;
-        _scan = new(_root);
+        _scan = new(_root, nodeName);
     }
 
     /// <summary>Runs until cancelled.</summary>
@@ -102,7 +103,11 @@ public sealed class DirectoryWatch
 
         // Within a link's target, paths are not those by which the files are known.
         Start(folder, watcher, Touch);
-        void Touch(string path) => _events.Writer.TryWrite(isRoot ? path : null);
+        void Touch(string path)
+        {
+            if (!_scan.IsOwnStatus(path))
+                _events.Writer.TryWrite(isRoot ? path : null);
+        }
     }
 
     // Only from its parent is it seen that the folder itself was exchanged.
