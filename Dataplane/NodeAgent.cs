@@ -98,12 +98,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         var gone = Recall(folder, dataplane, kernel, reaper);
         source.Statuses?.PublishAll(dataplane.Store.Attachments);
 
-        var waits = new LoopWaits(stop);
-        waits.Add(sources);
-        waits.Add(_changes.Reader);
-        waits.Add(_snapshots.Reader);
-        waits.Add(losses);
-        waits.Add(revocation.Judgements);
+        var waits = WaitsFor(losses, revocation, sources, stop);
         var due = DateTime.UtcNow;
         while (true)
         {
@@ -140,12 +135,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
                     reaper.Judge(look, dataplane.Store.Attachments, kernel, verbs, wiring);
             }
 
-            var status = dataplane.Status();
-            _status = status with { IsServing = _serving, Unready = _unreadable is null ? status.Unready : [.. status.Unready, _unreadable] };
-            if (_serving && dataplane.Node is { } node)
-                source.Observe(node.NetworkUnavailable, string.Join(' ', _status.Unready));
-            while (_snapshots.Reader.TryRead(out var call))
-                call.Answer(dataplane.Snapshot(_started, _lastResync, _lastCommit));
+            Report(dataplane, source);
             if (_serving && dataplane.TakeStaleFlows() is { } request)
                 revocation.Request(request);
             revocation.Judge(dataplane.Forbids);
@@ -153,6 +143,28 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
                 KeepUp(verbs, heartbeat);
             await waits.AnyAsync(_serving && due < DateTime.UtcNow + Heartbeat.Period ? due : DateTime.UtcNow + Heartbeat.Period);
         }
+    }
+
+    private LoopWaits WaitsFor(ChannelReader<bool> losses, FlowRevocation revocation, Task[] sources, CancellationToken stop)
+    {
+        var waits = new LoopWaits(stop);
+        waits.Add(sources);
+        waits.Add(_changes.Reader);
+        waits.Add(_snapshots.Reader);
+        waits.Add(losses);
+        waits.Add(revocation.Judgements);
+        return waits;
+    }
+
+    // How this node is: for probes and metrics, for the Node's condition, and for operators who ask.
+    private void Report(NodeDataplane dataplane, ClusterSource source)
+    {
+        var status = dataplane.Status();
+        _status = status with { IsServing = _serving, Unready = _unreadable is null ? status.Unready : [.. status.Unready, _unreadable] };
+        if (_serving && dataplane.Node is { } node)
+            source.Observe(node.NetworkUnavailable, string.Join(' ', _status.Unready));
+        while (_snapshots.Reader.TryRead(out var call))
+            call.Answer(dataplane.Snapshot(_started, _lastResync, _lastCommit));
     }
 
     // What no event asks for: the loop comes by every Heartbeat.Period at least.

@@ -24,6 +24,16 @@ internal sealed class AddressFolder(string ipamDir, string network)
     /// <exception cref="UnauthorizedAccessException">It must not be read.</exception>
     public IReadOnlyList<AddressFile> Read() => Directory.Exists(_folder) ? [.. Directory.EnumerateFiles(_folder).Select(Read).OfType<AddressFile>()] : [];
 
+    /// <summary>The plugin's own files that say whose addresses are, of containers that have none: of a killed ADD, or of addresses that were given back here.</summary>
+    /// <param name="addresses">What <see cref="Read()"/> found.</param>
+    /// <exception cref="IOException">They cannot be read.</exception>
+    public IEnumerable<string> StaleClaims(IReadOnlyList<AddressFile> addresses)
+    {
+        var claims = Path.Combine(_folder, ".claims");
+        var owners = addresses.Select(file => $"{file.ContainerId}@{file.IfName}").ToHashSet(StringComparer.Ordinal);
+        return Directory.Exists(claims) ? Directory.EnumerateFiles(claims).Where(path => !owners.Contains(Path.GetFileName(path))) : [];
+    }
+
     /// <summary>Of another network beside this one: containers that another plugin wired, in <paramref name="prefixes"/>, and that this network does not have yet.</summary>
     public IReadOnlyList<AddressFile> ReadOthers(IReadOnlyCollection<Cidr> prefixes) => Directory.Exists(ipamDir)
         ? [.. Directory.EnumerateDirectories(ipamDir)

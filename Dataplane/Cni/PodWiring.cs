@@ -28,7 +28,6 @@ internal sealed class PodWiring(NodeKernel kernel)
         var index = Create(attachment, mtu, netns);
         Fault.Pass(FaultPoint.AgentPairMade);
         SetUpOutside(attachment, index);
-
         Fault.Pass(FaultPoint.AgentHostEndUp);
 
         // The node's own 127.0.0.1 reaches a host port too. What the pod might send to such an address is dropped in chain hostport-input.

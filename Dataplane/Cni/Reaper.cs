@@ -99,7 +99,8 @@ internal sealed class Reaper(OverlayConfiguration configuration, ILogger log)
         {
             try
             {
-                var look = new FolderLook(_addresses.Read(), [.. Temporaries()]);
+                var addresses = _addresses.Read();
+                var look = new FolderLook(addresses, [.. Temporaries(addresses)]);
                 await _looks.Writer.WriteAsync(look, stop).ConfigureAwait(false);
                 Free(await look.Judged.WaitAsync(stop).ConfigureAwait(false));
             }
@@ -185,7 +186,7 @@ internal sealed class Reaper(OverlayConfiguration configuration, ILogger log)
         Log.Reaped(log, leftover.What, leftover.Why);
     }
 
-    private IEnumerable<TemporaryFile> Temporaries()
+    private IEnumerable<TemporaryFile> Temporaries(IReadOnlyList<AddressFile> addresses)
     {
         (string Folder, string Pattern)[] places =
         [
@@ -196,10 +197,10 @@ internal sealed class Reaper(OverlayConfiguration configuration, ILogger log)
             (Path.GetDirectoryName(configuration.Socket)!, ".heartbeat.tmp"),
             (configuration.CniConfDir, $".{configuration.CniConfName}.tmp"),
         ];
-        return from place in places
-               where Directory.Exists(place.Folder)
-               from path in Directory.EnumerateFiles(place.Folder, place.Pattern)
-               select new TemporaryFile(path, File.GetLastWriteTimeUtc(path));
+        return places.Where(place => Directory.Exists(place.Folder))
+            .SelectMany(place => Directory.EnumerateFiles(place.Folder, place.Pattern))
+            .Concat(_addresses.StaleClaims(addresses))
+            .Select(path => new TemporaryFile(path, File.GetLastWriteTimeUtc(path)));
     }
 
     // Every address of every namespace that has a name: where runtimes keep those of pods. Only when something hangs on it: it takes a thread for each.
