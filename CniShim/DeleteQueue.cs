@@ -22,9 +22,9 @@ internal sealed class DeleteQueue(string socketPath)
 
         Fault.Pass(FaultPoint.ShimDeleteWritten);
         File.Move(temporary, file, overwrite: true);
+        Fault.Pass(FaultPoint.ShimDeleteQueued);
         if (!OperatingSystem.IsWindows())
             Libc.FsyncFolder(folder);
-        Fault.Pass(FaultPoint.ShimDeleteQueued);
     }
 
     /// <summary>Takes one back; not being there is fine.</summary>

@@ -113,7 +113,7 @@ internal sealed class Verbs
         {
             if (!OperatingSystem.IsWindows())
                 HostInterface.Remove(new(delete.ContainerId, delete.IfName), answerBy.Passed ? deadline.Part(AgentPart) : answerBy);
-            Fault.Pass(FaultPoint.ShimInterfaceRemoved);
+            Fault.Pass(FaultPoint.ShimPairRemoved);
         }
         catch (Exception error) when (error is IOException or TimeoutException)
         {
