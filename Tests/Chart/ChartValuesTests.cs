@@ -31,7 +31,7 @@ public partial class ChartValuesTests
         ["policy.revokeEstablished", "[true, false]", """["perhaps", 1]"""],
         ["cni.confDir", """["/a", "/a/b c/"]""", """["", "a"]"""],
         ["cni.binDir", """["/a", "/a/b c/"]""", """["", "a"]"""],
-        ["cni.ipamDir", """["/a", "/"]""", """["", "a"]"""],
+        ["cni.ipamDir", """["/a", "/a/b c/"]""", """["", "a"]"""],
         ["cni.confName", """[".conflist", "a b.conflist"]""", """["", "a.conf", "a/b.conflist"]"""],
         ["socket", """["/a/b", "/a//b/c"]""", """["", "a"]"""],
         ["stateDir", """["/a", "/a/b c/"]""", """["", "a"]"""],
@@ -90,6 +90,7 @@ public partial class ChartValuesTests
     [TestCase("stateDir", "/var/run/netns", "config.stateDir and the network namespaces of pods would both be mounted at /var/run/netns; choose another folder for one.")]
     [TestCase("stateDir", "/host/state", "config.stateDir: the container has its own /host, so that /host/state cannot be mounted; choose another folder.")]
     [TestCase("stateDir", "/a/../run/overlay", "config.stateDir and config.socket would both be mounted at /run/overlay; choose another folder for one.")]
+    [TestCase("cni.ipamDir", "/", "config.cni.ipamDir: the folder / cannot be mounted in place of the container's own; choose a path in another folder.")]
     [TestCase("cni.confDir", "/a:b", "config.cni.confDir: Kubernetes mounts no path with a colon, as /a:b is; choose another.")]
     [TestCase("cni.binDir", "/overlay-cni", "config.cni.binDir: the container has its own /overlay-cni, so that /overlay-cni cannot be mounted; choose another folder.")]
     [TestCase("apiServer", "https://a:0", "config.apiServer: \"https://a:0\" is no address of an API server; set one such as https://10.0.0.1:6443, its port from 1 to 65535.")]
