@@ -92,7 +92,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         var folder = new AttachmentFolder(configuration.StateDir);
         var dataplane = new NodeDataplane(configuration, kernel, log);
         var wiring = new PodWiring(kernel);
-        var verbs = new CniVerbs(dataplane, wiring, folder, new(PendingDelete.FolderOf(configuration.Socket)), source.Statuses, log);
+        var verbs = new CniVerbs(dataplane, wiring, new(kernel), folder, new(PendingDelete.FolderOf(configuration.Socket)), source.Statuses, log);
         var heartbeat = new Heartbeat(configuration.Socket);
         Log.Started(log, Cli.Version.Text, configuration.NodeName, source.Name);
         var gone = Recall(folder, dataplane, kernel, reaper);

@@ -15,6 +15,10 @@ internal sealed partial class NodeDataplane
     /// <summary>What works less than it could.</summary>
     public IReadOnlyList<Degradation> Degradations => [.. _failingSources.Values.OrderBy(failing => failing.Subject, StringComparer.Ordinal), .. _degradations];
 
+    /// <summary>What of the ruleset in the kernel is not as wanted, one line for each; changes nothing. Reads the whole ruleset.</summary>
+    /// <exception cref="Netlink.NetlinkException">It could not be read.</exception>
+    public IReadOnlyList<string> VerifyPolicy() => kernel.Nftables.Verify(_projection.Current);
+
     /// <summary>What is known at this moment. Costs no more than a few counts.</summary>
     public NodeStatus Status() => new()
     {

@@ -110,9 +110,9 @@ internal sealed record AttachmentFile
     {
         if (string.IsNullOrEmpty(ContainerId) || string.IsNullOrEmpty(IfName) || string.IsNullOrEmpty(HostInterface) || PodNamespace is null || PodName is null || Addresses is null)
             throw new JsonException("a field is empty that must not be.");
-        var octets = PodMac?.Split(':') ?? [];
-        var mac = octets.Length == 6 && octets.All(octet => octet.Length == 2) ? Convert.FromHexString(string.Concat(octets)) : throw new FormatException($"'{PodMac}' is no Ethernet address.");
-        return new(ContainerId, IfName, new(PodNamespace, PodName), PodUid ?? "", Netns ?? "", HostInterface, MacAddress.FromBytes(mac), Addresses.Select(InetAddress.Parse).ToEquatableArray(), Network ?? "")
+        if (!MacAddress.TryParse(PodMac, out var mac))
+            throw new FormatException($"'{PodMac}' is no Ethernet address.");
+        return new(ContainerId, IfName, new(PodNamespace, PodName), PodUid ?? "", Netns ?? "", HostInterface, mac, Addresses.Select(InetAddress.Parse).ToEquatableArray(), Network ?? "")
         {
             HostPorts = (HostPorts ?? []).Select(entry => entry.ToHostPort()).ToEquatableArray(),
             Created = Created,

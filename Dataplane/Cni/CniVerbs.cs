@@ -16,16 +16,21 @@ namespace Overlay.Dataplane.Cni;
 /// </summary>
 /// <param name="dataplane">The node.</param>
 /// <param name="wiring">Makes and removes interface pairs.</param>
+/// <param name="check">Looks at what was made.</param>
 /// <param name="attachments">What is wired, across restarts.</param>
 /// <param name="pending">DELs that wait for the agent.</param>
 /// <param name="statuses">Where other nodes read pods' addresses; null when the datastore learns them itself.</param>
 /// <param name="log">Where events go.</param>
-internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, AttachmentFolder attachments, PendingDeletes pending, PodStatusFolder? statuses, ILogger log)
+internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, PodCheck check, AttachmentFolder attachments, PendingDeletes pending, PodStatusFolder? statuses, ILogger log)
 {
     // Longer than any plugin lives: see its deadlines.
     private static readonly TimeSpan DeleteMemory = TimeSpan.FromMinutes(2);
 
-    private readonly Dictionary<AttachmentKey, long> _deleted = [];
+    // Of a ruleset that is gone every rule is missing.
+    private const int MostToTell = 3;
+    private const long NanosecondsPerSecond = 1_000_000_000;
+
+        private readonly Dictionary<AttachmentKey, long> _deleted = [];
 
     /// <summary>Does what is asked and says how it went. Never throws for what the plugin sent or the kernel refused.</summary>
     /// <param name="request">What is asked.</param>
@@ -174,7 +179,10 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
     private AgentResponse Collect(AgentRequest request)
     {
         var valid = request.ValidAttachments.Select(attachment => new AttachmentKey(attachment.ContainerId, attachment.IfName)).ToHashSet();
-        var stale = dataplane.Store.Attachments.Where(attachment => attachment.Network == request.Network && !valid.Contains(attachment.Key)).Select(attachment => attachment.Key).ToList();
+        var youngest = BootClock.Now - (request.Grace * NanosecondsPerSecond); // another runtime of this host may just be adding it
+        var stale = dataplane.Store.Attachments
+            .Where(attachment => attachment.Network == request.Network && !valid.Contains(attachment.Key) && attachment.Created <= youngest)
+            .Select(attachment => attachment.Key).ToList();
         var errors = stale.Select(key => Delete(key).Error?.Msg).OfType<string>().ToList();
         return errors.Count == 0 ? AgentResponse.Done : AgentError.Answer(CniErrorCode.Io, string.Join("; ", errors));
     }
@@ -185,7 +193,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
             return AgentError.Answer(CniErrorCode.CheckFailed, $"container {request.ContainerId} has no interface {request.IfName} that this agent wired");
         try
         {
-            var damage = wiring.Check(attachment);
+            List<string> damage = [.. PodCheck.Disagreements(request, attachment), .. check.Damage(attachment), .. dataplane.VerifyPolicy().Take(MostToTell)];
             return damage.Count == 0
                 ? AgentResponse.Done
                 : AgentError.Answer(CniErrorCode.CheckFailed, $"interface {request.IfName} of pod {attachment.Pod} is damaged: {string.Join("; ", damage)}");
@@ -216,17 +224,21 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
             request.PodUid,
             request.Netns,
             Ownership.PodInterface(request.ContainerId, request.IfName),
-            Ownership.PodMac(request.ContainerId, request.IfName),
+            MacAddress.TryParse(request.Mac, out var mac) ? mac : Ownership.PodMac(request.ContainerId, request.IfName),
             [],
             request.Network) { Created = BootClock.Now };
         if (dataplane.Store.Attachment(attachment.Key) is not null)
             return AgentError.Answer(CniErrorCode.Io, $"container {request.ContainerId} already has interface {request.IfName}; DEL it before another ADD");
+        if (request.Mac.Length > 0 && attachment.PodMac.ToString() != request.Mac)
+            return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"the Ethernet address asked for, '{request.Mac}', is none; expected six octets such as 02:00:5e:10:00:01");
+        if (request.Bandwidth is not null)
+            return AgentError.Answer(CniErrorCode.UnsupportedField, "runtimeConfig.bandwidth: this plugin limits no bandwidth; chain the plugin `bandwidth` after it in the conflist, with \"capabilities\": {\"bandwidth\": true}, and take that capability from this one");
         foreach (var text in request.Addresses.Select(address => address.Address))
         {
             if (!Cidr.TryParse(text, out var address))
                 return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"IPAM gave '{text}', which is no address with a prefix length");
-            if (addresses.Any(other => other.Family == address.Family))
-                return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"IPAM gave two addresses of one family ({text} is the second); a pod has at most one of each");
+            if (addresses.Contains(address.Address))
+                return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"IPAM gave {address.Address} twice");
             if (dataplane.Store.HolderOf(address.Address) is { } holder)
                 return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"IPAM gave {address.Address}, which pod {holder.Pod} (container {holder.ContainerId}) still has; DEL that container, or look for a second IPAM on this range");
             addresses.Add(address.Address);
@@ -248,7 +260,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, Attach
             HostMac = Ownership.HostMac.ToString(),
             PodMac = attachment.PodMac.ToString(),
             Mtu = dataplane.Mtu,
-            Gateways = attachment.Addresses.Select(address => Ownership.Gateway(address.Family).ToString()).ToList(),
+            Gateways = attachment.Addresses.Select(address => address.Family).Distinct().Select(family => Ownership.Gateway(family).ToString()).ToList(),
         },
     };
 

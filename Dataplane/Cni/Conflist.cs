@@ -14,6 +14,9 @@ internal sealed record Conflist(string Socket, string IpamDir, EquatableArray<Ci
     /// <summary>The name of the network; also of the folder under <see cref="IpamDir"/>.</summary>
     public const string Network = "overlay";
 
+    /// <summary>What a runtime may ask of a pod by <c>runtimeConfig</c> (CNI conventions); it sends nothing else. Bandwidth is for the plugin of that name, chained after ours.</summary>
+    public static readonly IReadOnlyList<string> Capabilities = ["portMappings", "ips", "ipRanges", "mac", "dns"];
+
     /// <summary>The text of the file.</summary>
     public string ToJson()
     {
@@ -70,7 +73,8 @@ internal sealed record Conflist(string Socket, string IpamDir, EquatableArray<Ci
         json.WriteString("type", "overlay-cni");
         json.WriteString("socket", Socket);
         json.WriteStartObject("capabilities");
-        json.WriteBoolean("portMappings", true);
+        foreach (var capability in Capabilities)
+            json.WriteBoolean(capability, true);
         json.WriteEndObject();
         json.WriteStartObject("ipam");
         json.WriteString("dataDir", IpamDir);

@@ -9,7 +9,7 @@ internal static class HostPortClaims
 {
     /// <summary>The host ports of a pod that is to be wired.</summary>
     /// <param name="mappings">What is asked for.</param>
-    /// <param name="addresses">The pod's addresses, at most one of each family.</param>
+    /// <param name="addresses">The pod's addresses; ports lead to the first of each family.</param>
     /// <param name="wired">What is wired on this node: the one who came first keeps a port.</param>
     /// <param name="vxlanPort">UDP port of the tunnel, which no pod can have.</param>
     /// <param name="hostPorts">The host ports; empty when there is a fault.</param>
@@ -42,7 +42,7 @@ internal static class HostPortClaims
         InetAddress? only = at is { Value: var value } && value != 0 ? at : null;
         return
         [
-            .. from address in addresses
+            .. from address in addresses.DistinctBy(address => address.Family)
                where at is not { } asked || asked.Family == address.Family
                select new HostPort(Enum.Parse<IpProtocol>(mapping.Protocol, ignoreCase: true), (ushort)mapping.HostPort, only, address, (ushort)mapping.ContainerPort),
         ];

@@ -28,26 +28,13 @@ internal sealed class PodWiring(NodeKernel kernel)
         var index = Create(attachment, mtu, netns);
         Fault.Pass(FaultPoint.AgentPairMade);
         SetUpOutside(attachment, index);
-
         Fault.Pass(FaultPoint.AgentHostEndUp);
 
         // The node's own 127.0.0.1 reaches a host port too. What the pod might send to such an address is dropped in chain hostport-input.
         if (attachment.HostPorts.Any(port => port.PodAddress.Family == Family.IPv4))
             Sysctl.Set($"ipv4/conf/{attachment.HostInterface}/route_localnet", 1);
 
-        using var inside = netns.OpenSocket(NetlinkProtocol.NETLINK_ROUTE);
-        try
-        {
-            SetUpInside(inside, attachment, index, attachment.Addresses);
-        }
-        catch (NetlinkException refused) when (refused.Errno == Errno.EACCES && attachment.Addresses.Any(address => address.Family == Family.IPv6))
-        {
-            // Some runtimes switch IPv6 off in new namespaces; only the sysctl switches it on.
-            if (!netns.Run(() => Sysctl.Set($"ipv6/conf/{attachment.IfName}/disable_ipv6", 0)))
-                throw;
-            SetUpInside(inside, attachment, index, attachment.Addresses.Where(address => address.Family == Family.IPv6));
-        }
-
+        SetUpInside(netns, attachment, index);
         Fault.Pass(FaultPoint.AgentPodEndUp);
     }
 
@@ -74,28 +61,6 @@ internal sealed class PodWiring(NodeKernel kernel)
         if (kernel.Links.Devices.TryGetValue(hostInterface, out var index) || (index = LinkMessage.Get(kernel.Route, hostInterface)?.Index ?? 0) != 0)
             kernel.Retired.Add(index);
         kernel.Links.Vanished(hostInterface);
-    }
-
-    /// <summary>What of the wiring is not as it was made; empty when all is well. The MTU is not compared: a pod keeps the one it was made with.</summary>
-    /// <exception cref="NetnsException">The namespace is gone.</exception>
-    /// <exception cref="NetlinkException">The kernel refused to tell.</exception>
-    public IReadOnlyList<string> Check(Attachment attachment)
-    {
-        var damage = new List<string>();
-        if (LinkMessage.Get(kernel.Route, attachment.HostInterface) is not { } host)
-            return [$"the host has no interface {attachment.HostInterface}"];
-        if (!host.IsUp)
-            damage.Add($"{attachment.HostInterface} is down");
-        foreach (var address in attachment.Addresses)
-        {
-            var destination = Cidr.Host(address);
-            if (!RouteMessage.Dump(kernel.Route, address.Family, (Rtprot)Ownership.RouteProtocol).Any(route => route.Destination == destination && route.OutputInterface == host.Index))
-                damage.Add($"the host has no route to {address} by {attachment.HostInterface}");
-        }
-
-        using var netns = Netns.OpenForeign(attachment.NetnsPath);
-        damage.AddRange(netns.Run(() => CheckInside(attachment)));
-        return damage;
     }
 
     private static string Alias(Attachment attachment)
@@ -150,6 +115,22 @@ internal sealed class PodWiring(NodeKernel kernel)
         socket.Request(writer, $"set up {attachment.HostInterface} of pod {attachment.Pod}");
     }
 
+    private static void SetUpInside(Netns netns, Attachment attachment, int index)
+    {
+        using var inside = netns.OpenSocket(NetlinkProtocol.NETLINK_ROUTE);
+        try
+        {
+            SetUpInside(inside, attachment, index, attachment.Addresses);
+        }
+        catch (NetlinkException refused) when (refused.Errno == Errno.EACCES && attachment.Addresses.Any(address => address.Family == Family.IPv6))
+        {
+            // Some runtimes switch IPv6 off in new namespaces; only the sysctl switches it on.
+            if (!netns.Run(() => Sysctl.Set($"ipv6/conf/{attachment.IfName}/disable_ipv6", 0)))
+                throw;
+            SetUpInside(inside, attachment, index, attachment.Addresses.Where(address => address.Family == Family.IPv6));
+        }
+    }
+
     private static void SetUpInside(NetlinkSocket socket, Attachment attachment, int index, IEnumerable<InetAddress> addresses)
     {
         using var writer = new NetlinkWriter();
@@ -166,28 +147,6 @@ internal sealed class PodWiring(NodeKernel kernel)
         }
 
         socket.Request(writer, $"set up {attachment.IfName} of pod {attachment.Pod}");
-    }
-
-    private static List<string> CheckInside(Attachment attachment)
-    {
-        using var socket = NetlinkSocket.Open(NetlinkProtocol.NETLINK_ROUTE);
-        if (LinkMessage.Get(socket, attachment.IfName) is not { } link)
-            return [$"the pod has no interface {attachment.IfName}"];
-        var damage = new List<string>();
-        if (!link.IsUp)
-            damage.Add($"{attachment.IfName} is down");
-        if (link.Address != attachment.PodMac)
-            damage.Add($"{attachment.IfName} has Ethernet address {link.Address}, not {attachment.PodMac}");
-        var addresses = AddressMessage.Dump(socket, link.Index);
-        foreach (var address in attachment.Addresses)
-        {
-            if (!addresses.Any(present => present.Prefix == Cidr.Host(address)))
-                damage.Add($"{attachment.IfName} lacks address {address}");
-            if (!RouteMessage.Dump(socket, address.Family).Any(route => route.Destination == Everything(address.Family) && route.OutputInterface == link.Index && route.Gateway == Ownership.Gateway(address.Family)))
-                damage.Add($"the pod has no default route by {Ownership.Gateway(address.Family)}");
-        }
-
-        return damage;
     }
 
     private static Cidr Everything(Family family) => new(new(family, 0), 0);

@@ -123,7 +123,8 @@ internal sealed class Reaper(OverlayConfiguration configuration, ILogger log)
         var files = new List<Leftover>();
         try
         {
-            var interfaces = LinkMessage.Dump(kernel.Route, "veth").Where(link => link.Group != Ownership.RetiredGroup).Select(link => link.Name).Where(IsPodInterface).ToHashSet(StringComparer.Ordinal);
+            // Pairs are made in group 0; in another they are on their way out.
+            var interfaces = LinkMessage.Dump(kernel.Route, "veth").Where(link => link.Group == 0).Select(link => link.Name).Where(IsPodInterface).ToHashSet(StringComparer.Ordinal);
             var sight = new NodeSight
             {
                 Attachments = [.. attachments],

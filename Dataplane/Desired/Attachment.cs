@@ -10,7 +10,7 @@ namespace Overlay.Dataplane.Desired;
 /// <param name="NetnsPath">CNI_NETNS.</param>
 /// <param name="HostInterface">Name of the host's end of the pair.</param>
 /// <param name="PodMac">Ethernet address of the pod's end.</param>
-/// <param name="Addresses">The pod's addresses, at most one per family.</param>
+/// <param name="Addresses">The pod's addresses, one of each family at least where the node has both; the first of a family is the one that host ports lead to.</param>
 /// <param name="Network">The CNI network's name.</param>
 public sealed record Attachment(
     string ContainerId,

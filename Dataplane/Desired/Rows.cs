@@ -16,6 +16,15 @@ public readonly record struct MacAddress(ulong Value)
         return new(value);
     }
 
+    /// <summary>Reads what <see cref="ToString"/> writes, in either case.</summary>
+    public static bool TryParse(string? text, out MacAddress address)
+    {
+        var octets = text?.Split(':') ?? [];
+        var isOne = octets.Length == 6 && octets.All(octet => octet.Length == 2 && octet.All(char.IsAsciiHexDigit));
+        address = isOne ? FromBytes(Convert.FromHexString(string.Concat(octets))) : default;
+        return isOne;
+    }
+
     /// <summary>Writes 6 bytes.</summary>
     public void WriteTo(Span<byte> destination)
     {

@@ -14,6 +14,7 @@ public class PodWiringTests
     private NetnsFixture _pod = null!;
     private NodeKernel _kernel = null!;
     private PodWiring _wiring = null!;
+    private PodCheck _check = null!;
 
     [SetUp]
     public void MakeNodeAndPod()
@@ -23,6 +24,7 @@ public class PodWiringTests
         _node.Run("ip link set lo up");
         _kernel = _node.Netns.Run(NodeKernel.Open);
         _wiring = new(_kernel);
+        _check = new(_kernel);
     }
 
     [TearDown]
@@ -39,7 +41,6 @@ public class PodWiringTests
         var pod = Attachment();
         Wire(pod);
 
-        Assert.That(_wiring.Check(pod), Is.Empty);
         Assert.That(_pod.Run("ip address show dev eth0"), Does.Contain("inet 10.42.0.5/32").And.Contain("inet6 fd00:42::5/128").And.Contain("mtu 1450").And.Contain(pod.PodMac.ToString()));
         Assert.That(_pod.Run("ip -6 address show dev eth0 scope global tentative"), Is.Empty, "an address that waits for duplicate detection");
         Assert.That(_pod.Run("ip route show"), Does.Contain("default via 169.254.1.1 dev eth0"));
@@ -52,6 +53,8 @@ public class PodWiringTests
         AssertConnects("10.42.0.0");
         _node.Run("ip address add fd00:42::/128 dev lo");
         AssertConnects("fd00:42::");
+        EnableForwarding(); // not before: a router takes fd00:42::/128 for an anycast address
+        Assert.That(Damage(pod), Is.Empty);
     }
 
     [Test]
@@ -75,7 +78,8 @@ public class PodWiringTests
         var pod = Attachment();
         Wire(pod);
         Wire(pod);
-        Assert.That(_wiring.Check(pod), Is.Empty);
+        EnableForwarding();
+        Assert.That(Damage(pod), Is.Empty);
     }
 
     [Test]
@@ -97,17 +101,15 @@ public class PodWiringTests
         Assert.That(_node.Run("ip -o link show"), Does.Not.Contain("ovl"));
     }
 
-    [TestCase("ip link del eth0", "the host has no interface")]
-    [TestCase("ip link set eth0 down", "eth0 is down")]
-    [TestCase("ip address del 10.42.0.5/32 dev eth0", "lacks address 10.42.0.5")]
-    [TestCase("ip route del default", "no default route by 169.254.1.1")]
-    [TestCase("ip -6 route del default", "no default route by fe80::1")]
-    public void Damage_is_found(string command, string expected)
+    // Some runtimes do that to every new namespace.
+    [Test]
+    public void IPv6_that_is_switched_off_in_the_pods_namespace_is_switched_on()
     {
+        _pod.Run("sysctl -q -w net.ipv6.conf.default.disable_ipv6=1");
         var pod = Attachment();
         Wire(pod);
-        _pod.Run(command);
-        Assert.That(_wiring.Check(pod), Has.Some.Contains(expected));
+        Assert.That(_pod.Run("ip -6 address show dev eth0 scope global"), Does.Contain("inet6 fd00:42::5/128"));
+        Assert.That(_pod.Run("ip -6 route show"), Does.Contain("default via fe80::1 dev eth0"));
     }
 
     [Test]
@@ -117,7 +119,24 @@ public class PodWiringTests
         Wire(pod);
         Assert.That(_pod.Run("ip -4 route show"), Is.Empty);
         Assert.That(_pod.Run("ip -6 route show"), Does.Contain("default via fe80::1"));
+        EnableForwarding();
+        Assert.That(Damage(pod), Is.Empty);
     }
+
+    [Test]
+    public void A_pod_has_all_addresses_that_it_is_given()
+    {
+        var pod = Attachment() with { Addresses = [InetAddress.Parse("10.42.0.5"), InetAddress.Parse("10.43.0.5"), InetAddress.Parse("fd00:42::5"), InetAddress.Parse("fd00:43::5")] };
+        Wire(pod);
+        EnableForwarding();
+        Assert.That(Damage(pod), Is.Empty);
+        Assert.That(_pod.Run("ip route show"), Does.StartWith("default via 169.254.1.1 dev eth0"));
+    }
+
+    // As an agent, which lives in its node's namespace.
+    private IReadOnlyList<string> Damage(Attachment pod) => _node.Netns.Run(() => _check.Damage(pod));
+
+    private void EnableForwarding() => _node.Run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
 
     private void AssertConnects(string nodeAddress)
     {

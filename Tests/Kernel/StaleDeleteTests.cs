@@ -27,7 +27,8 @@ public class StaleDeleteTests
         var late = File.ReadAllBytes(queued);
         _ = Libc.Resume(node.AgentId);
 
-        web.Add([]);
+        // The agent may come to the DEL only now: an ADD that is under way then is told to try again.
+        TestCluster.Eventually(() => web.AddAs(node.Configuration([])).ExitCode == 0, "ADD works", () => node.Log);
         Assert.That(File.Exists(queued), Is.False, "ADD has settled what was left to do");
         Assert.That(web.Connects(db.IPv4, 5432), node.Log);
 
@@ -49,7 +50,7 @@ public class StaleDeleteTests
         Directory.CreateDirectory(node.Queue);
         File.WriteAllBytes(Path.Combine(node.Queue, PendingDelete.FileNameOf(web.ContainerId, "eth0")), AgentLine.Of(Request(web, "DEL", BootClock.Now)));
         TestCluster.Eventually(() => !Directory.EnumerateFiles(node.Queue).Any(), "it is done", () => node.Log);
-        Assert.That(web.Net.TryRun("ip link show eth0").ExitCode, Is.Not.Zero);
+        TestCluster.Eventually(() => web.Net.TryRun("ip link show eth0").ExitCode != 0, "the pod's interface is gone");
     }
 
     // The plugin gives the addresses back at the end of DEL; an ADD that took its own before must not be wired with them.

@@ -207,15 +207,25 @@ internal sealed class TestNode : IDisposable
     /// <summary>The network configuration as libcni makes it from the conflist, with what is asked for this pod.</summary>
     public string Configuration(IReadOnlyList<string> addresses, params IReadOnlyList<PortMapping> hostPorts)
     {
+        var asked = new Dictionary<string, object>();
+        if (addresses.Count > 0)
+            asked["ips"] = addresses;
+        if (hostPorts.Count > 0)
+            asked["portMappings"] = hostPorts;
+        return Configuration(asked);
+    }
+
+    /// <summary>The network configuration as libcni makes it from the conflist: of what is asked for it passes on what the plugin says it is capable of.</summary>
+    public string Configuration(IReadOnlyDictionary<string, object> asked)
+    {
         using var conflist = JsonDocument.Parse(File.ReadAllText(Conflist));
         var plugin = conflist.RootElement.GetProperty("plugins")[0];
         var configuration = plugin.EnumerateObject().ToDictionary(property => property.Name, property => (object)property.Value);
         configuration["name"] = conflist.RootElement.GetProperty("name").GetString()!;
         configuration["cniVersion"] = "1.1.0";
-        if (addresses.Count > 0)
-            configuration["runtimeConfig"] = new Dictionary<string, object> { ["ips"] = addresses };
-        if (hostPorts.Count > 0 && plugin.GetProperty("capabilities").GetProperty("portMappings").GetBoolean())
-            configuration["runtimeConfig"] = new Dictionary<string, object> { ["portMappings"] = hostPorts };
+        var granted = asked.Where(wish => plugin.GetProperty("capabilities").TryGetProperty(wish.Key, out var capable) && capable.GetBoolean()).ToDictionary();
+        if (granted.Count > 0)
+            configuration["runtimeConfig"] = granted;
         return JsonSerializer.Serialize(configuration);
     }
 

@@ -51,6 +51,15 @@ internal sealed class TestPod : IDisposable
         Result = JsonDocument.Parse(answer.Output).RootElement;
     }
 
+    /// <summary>ADD with a configuration of the caller's.</summary>
+    public CommandOutput AddAs(string configuration)
+    {
+        var answer = Node.Plugin("ADD", ContainerId, Net.Path, Name, configuration, Uid);
+        if (answer.ExitCode == 0)
+            Result = JsonDocument.Parse(answer.Output).RootElement;
+        return answer;
+    }
+
     public CommandOutput Remove() => Node.Plugin("DEL", ContainerId, Net.Path, Name, Node.Configuration([]), Uid);
 
     public CommandOutput Check() => Node.Plugin("CHECK", ContainerId, Net.Path, Name, Insert(Node.Configuration([]), Result), Uid);

@@ -31,7 +31,11 @@ public class ConflistTests
               "type": "overlay-cni",
               "socket": "/run/overlay/agent.sock",
               "capabilities": {
-                "portMappings": true
+                "portMappings": true,
+                "ips": true,
+                "ipRanges": true,
+                "mac": true,
+                "dns": true
               },
               "ipam": {
                 "dataDir": "/var/lib/cni/networks",

@@ -28,6 +28,7 @@ public partial class PrometheusTextTests
         DriftRepaired = 4,
         Resyncs = 2,
         ResyncDuration = TimeSpan.FromMilliseconds(30),
+        Reaped = new Dictionary<string, long> { ["address"] = 3 },
         Flows = new(9, 1500, TimeSpan.FromMilliseconds(10), TimeSpan.FromMilliseconds(90), 12, 5, "ENOMEM"),
     };
 
@@ -52,6 +53,10 @@ public partial class PrometheusTextTests
         "overlay_degraded 2",
         "overlay_rulesets_committed_total 17",
         "overlay_drift_repaired_total 4",
+        """overlay_reaped_total{kind="attachment"} 0""",
+        """overlay_reaped_total{kind="interface"} 0""",
+        """overlay_reaped_total{kind="address"} 3""",
+        """overlay_reaped_total{kind="file"} 0""",
         "overlay_resync_duration_seconds_sum 0.03",
         "overlay_resync_duration_seconds_count 2",
         "overlay_connections 1500",

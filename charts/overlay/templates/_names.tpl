@@ -19,7 +19,7 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 
 {{/* The folders of a Linux node that go into its containers, by the key that names them or a file in them. Each has one spelling. */}}
 {{- define "overlay.folders" -}}
-{{- $folders := dict "socket" (dir .socket) "stateDir" (clean .stateDir) "cni.confDir" (clean .cni.confDir) "cni.binDir" (clean .cni.binDir) -}}
+{{- $folders := dict "socket" (dir .socket) "stateDir" (clean .stateDir) "cni.confDir" (clean .cni.confDir) "cni.binDir" (clean .cni.binDir) "cni.ipamDir" (clean .cni.ipamDir) -}}
 {{- with .kubeconfig -}}
 {{- $_ := set $folders "kubeconfig" (dir .) -}}
 {{- end -}}
