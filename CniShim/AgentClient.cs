@@ -8,16 +8,20 @@ namespace Overlay.CniShim;
 /// <param name="socketPath">The agent's socket.</param>
 internal sealed class AgentClient(string socketPath)
 {
+    /// <summary>What to do when the agent does not answer.</summary>
+    public const string Remedy = "is `overlay agent` running on this node, and does its `socket` agree with the conflist?";
+
     private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(50);
 
     /// <summary>Asks and waits for the answer.</summary>
     /// <param name="request">What.</param>
     /// <param name="connectBy">Until when to try again while no agent listens.</param>
     /// <param name="answerBy">Until when to wait for the answer.</param>
+    /// <param name="meanwhile">What to do while the agent works on it.</param>
     /// <param name="whyNot">A sentence, when there is no answer.</param>
     /// <returns>Null when there is no answer: no agent, or none in time. Closing then tells an agent that still works on it to undo an ADD.</returns>
     /// <exception cref="CniException">With code 5 or 6: the socket may not be used, or what comes back is no answer.</exception>
-    public AgentResponse? Ask(AgentRequest request, Deadline connectBy, Deadline answerBy, out string whyNot)
+    public AgentResponse? Ask(AgentRequest request, Deadline connectBy, Deadline answerBy, Action? meanwhile, out string whyNot)
     {
         using var stream = Connect(Deadline.Earlier(connectBy, answerBy), answerBy, out whyNot);
         if (stream is null)
@@ -26,6 +30,7 @@ internal sealed class AgentClient(string socketPath)
         {
             stream.WriteTimeout = answerBy.Milliseconds;
             stream.Write(AgentLine.Of(request));
+            meanwhile?.Invoke();
             if (Receive(stream, answerBy) is { } answer)
                 return answer;
             whyNot = $"the agent at {socketPath} ended without an answer";

@@ -16,7 +16,7 @@ internal static class AgentSocket
     /// <param name="deadline">Until when to wait for a server that has a full queue; one that is not there is not waited for.</param>
     /// <param name="whyNot">A few words, when nobody accepts.</param>
     /// <returns>Null when nobody accepts; the stream has timeouts.</returns>
-    /// <exception cref="CniException">With code 5: we may not connect, or the path is too long.</exception>
+    /// <exception cref="CniException">With code 5: we may not connect.</exception>
     public static Stream? Connect(string path, Deadline deadline, out string whyNot) =>
         OperatingSystem.IsWindows() ? ConnectOnWindows(path, out whyNot) : ConnectByLibc(path, deadline, out whyNot);
 
@@ -24,7 +24,11 @@ internal static class AgentSocket
     {
         var address = new Libc.SockaddrUn();
         if (Encoding.UTF8.GetByteCount(path) >= Libc.SockaddrUn.PathSize)
-            throw new CniException(CniErrorCode.InvalidConfiguration, $"the path of the agent's socket, {path}, is longer than the {Libc.SockaddrUn.PathSize - 1} bytes that a socket's may have");
+        {
+            whyNot = $"its path is longer than the {Libc.SockaddrUn.PathSize - 1} bytes that a socket's may have";
+            return null;
+        }
+
         address.SetPath(path);
         var socket = Libc.socket(Libc.AF_UNIX, Libc.SOCK_STREAM | Libc.SOCK_CLOEXEC | Libc.SOCK_NONBLOCK, 0);
         try

@@ -1,3 +1,4 @@
+using System.Text;
 using Overlay.CniShim.Protocol;
 
 namespace Overlay.CniShim;
@@ -28,6 +29,19 @@ internal sealed record CniEnvironment
 
     /// <summary>How old an address must be before GC may free it: another runtime on this host may just be adding it.</summary>
     public TimeSpan GcGrace { get; init; } = TimeSpan.FromMinutes(5);
+
+    /// <summary>Tells people something, in a line; nobody to tell is fine.</summary>
+    public void Say(string text)
+    {
+        try
+        {
+            Stderr.Write(Encoding.UTF8.GetBytes(text + "\n"));
+        }
+        catch (Exception error) when (error is IOException or TimeoutException)
+        {
+            // there is no other place for it
+        }
+    }
 
     /// <summary>The real one.</summary>
     public static CniEnvironment OfProcess()

@@ -42,6 +42,15 @@ internal sealed record Deadlines
     /// <summary>STATUS: all of it; kubelet asks every 5 seconds.</summary>
     public TimeSpan Status { get; init; } = TimeSpan.FromSeconds(2);
 
+    /// <summary>All of a verb.</summary>
+    /// <param name="command">CNI_COMMAND.</param>
+    public Deadline Of(string command) => Deadline.In(command switch
+    {
+        "ADD" or "CHECK" => Add,
+        "STATUS" => Status,
+        _ => Del,
+    });
+
     /// <summary>ADD: how long to try to connect.</summary>
     public TimeSpan AgentStart { get; init; } = TimeSpan.FromSeconds(10);
 }

@@ -23,6 +23,8 @@ internal sealed class DeleteQueue(string socketPath)
         Fault.Pass(FaultPoint.ShimDeleteWritten);
         File.Move(temporary, file, overwrite: true);
         Fault.Pass(FaultPoint.ShimDeleteQueued);
+        if (!OperatingSystem.IsWindows())
+            Libc.FsyncFolder(folder);
     }
 
     /// <summary>Takes one back; not being there is fine.</summary>

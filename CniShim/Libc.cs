@@ -24,8 +24,16 @@ internal static partial class Libc
     public const short POLLOUT = 4;
     public const int AF_UNIX = 1;
     public const int AF_INET = 2;
+    public const int AF_NETLINK = 16;
+    public const int NETLINK_ROUTE = 0;
+    public const ushort NLMSG_ERROR = 2;
+    public const int NLM_F_REQUEST = 1;
+    public const int NLM_F_ACK = 4;
+    public const ushort RTM_DELLINK = 17;
+    public const ushort IFLA_IFNAME = 3;
     public const int SOCK_STREAM = 1;
     public const int SOCK_DGRAM = 2;
+    public const int SOCK_RAW = 3;
     public const int SOCK_NONBLOCK = 0x800;
     public const int SOCK_CLOEXEC = 0x80000;
     public const uint SIOCGIFFLAGS = 0x8913;
@@ -37,6 +45,8 @@ internal static partial class Libc
     public const int EAGAIN = 11;
     public const int EACCES = 13;
     public const int EEXIST = 17;
+    public const int ENODEV = 19;
+    public const int ENOTDIR = 20;
 
     /// <summary>open(2); the handle is invalid on failure.</summary>
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
@@ -66,6 +76,22 @@ internal static partial class Libc
     [LibraryImport("libc", SetLastError = true)]
     public static partial int flock(SafeFileHandle fd, int operation);
 
+    /// <summary>fsync(2).</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int fsync(SafeFileHandle fd);
+
+    /// <summary>ftruncate(2); the length is an off_t, which has 32 bits where pointers have.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int ftruncate(SafeFileHandle fd, nint length);
+
+    /// <summary>getdents64(2): names of a folder.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial nint getdents64(SafeFileHandle fd, Span<byte> dirp, nint count);
+
+    /// <summary>unlink(2).</summary>
+    [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int unlink(string path);
+
     /// <summary>link(2): unlike a rename it never replaces.</summary>
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     public static partial int link(string oldpath, string newpath);
@@ -89,6 +115,15 @@ internal static partial class Libc
     /// <summary>statx(2): its struct is the same on every architecture.</summary>
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     public static partial int statx(SafeFileHandle dirfd, string path, int flags, uint mask, out Statx buffer);
+
+    /// <summary>Waits until the names in a folder are on the disk.</summary>
+    /// <exception cref="IOException">The disk fails.</exception>
+    public static void FsyncFolder(string path)
+    {
+        using var folder = open(path, O_RDONLY | O_CLOEXEC, 0);
+        if (folder.IsInvalid || fsync(folder) != 0)
+            throw Failure("fsync", path);
+    }
 
     /// <summary>The last call's error as one sentence, e.g. <c>open /x: No such file or directory</c>.</summary>
     public static IOException Failure(string operation, string path) =>

@@ -50,7 +50,7 @@ internal sealed class Loopback(CniEnvironment environment, CniVariables variable
     {
         if (configuration.PrevResult is { } previous)
         {
-            previous.WriteTo(json);
+            ResultConversion.WriteResult(json, previous, configuration.CniVersion);
             return;
         }
 

@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Overlay.CniShim.Protocol;
@@ -14,6 +13,7 @@ internal sealed class Plugin(CniEnvironment environment)
     private static readonly JsonWriterOptions Readable = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }; // no HTML here: quotes may look like quotes
 
     private string cniVersion = CniVersion.Latest;
+    private Deadline deadline;
 
     /// <summary>Does what CNI_COMMAND says.</summary>
     /// <returns>The exit code.</returns>
@@ -21,44 +21,53 @@ internal sealed class Plugin(CniEnvironment environment)
     {
         if (environment.Variable("CNI_COMMAND") is not { Length: > 0 } command)
         {
-            environment.Stderr.Write(Encoding.UTF8.GetBytes(CniVersion.About));
+            environment.Say(CniVersion.About.TrimEnd());
             return 0;
         }
 
         try
         {
+            deadline = environment.Deadlines.Of(command);
             if (command == "VERSION")
                 Print(WriteVersion);
             else
                 Call(command);
             return 0;
         }
-        catch (CniException error)
-        {
-            Print(json => error.Write(json, cniVersion));
-        }
-        catch (JsonException error)
-        {
-            // keys are looked at when they are needed: whoever stumbles over one, it was on stdin
-            Print(json => new CniException(CniErrorCode.Decoding, $"error unmarshall network config: {error.Message}").Write(json, cniVersion));
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            Print(json => new CniException(CniErrorCode.Io, error.Message).Write(json, cniVersion));
-        }
         catch (Exception error)
         {
             // the runtime understands a document, not a stack: even our own mistakes have to reach it as one
-            Print(json => new CniException(CniErrorCode.Internal, $"overlay-cni failed: {error.Message}", error.ToString()).Write(json, cniVersion));
+            Report(AsCni(error));
+            return 1;
         }
+    }
 
-        return 1;
+    private static CniException AsCni(Exception error) => error switch
+    {
+        CniException own => own,
+
+        // keys are looked at when they are needed: whoever stumbles over one, it was on stdin
+        JsonException => new(CniErrorCode.Decoding, $"error unmarshall network config: {error.Message}"),
+        IOException or UnauthorizedAccessException => new(CniErrorCode.Io, error.Message),
+        _ => new(CniErrorCode.Internal, $"overlay-cni failed: {error.Message}", error.ToString()),
+    };
+
+    private void Report(CniException error)
+    {
+        try
+        {
+            Print(json => error.Write(json, cniVersion));
+        }
+        catch (CniException)
+        {
+            environment.Say(error.Message); // the runtime does not listen, or it is what we could not tell it
+        }
     }
 
     private void Call(string command)
     {
         var variables = CniVariables.Read(command, environment.Variable);
-        var configuration = NetworkConfiguration.Read(environment.Stdin);
+        var configuration = NetworkConfiguration.Read(environment.Stdin, deadline);
         CniVersion.Require(configuration.CniVersion, command);
         cniVersion = configuration.CniVersion;
         configuration.Check();
@@ -68,11 +77,11 @@ internal sealed class Plugin(CniEnvironment environment)
             return;
         }
 
-        var verbs = new Verbs(environment, variables, configuration);
+        var verbs = new Verbs(environment, variables, configuration, deadline);
         switch (command)
         {
             case "ADD":
-                Print(verbs.Add().Write);
+                verbs.Add(result => Print(result.Write));
                 break;
             case "DEL":
                 verbs.Del();
@@ -105,8 +114,17 @@ internal sealed class Plugin(CniEnvironment environment)
         using (var json = new Utf8JsonWriter(buffer, Readable))
             document(json);
         buffer.Write("\n"u8);
-        environment.Stdout.Write(buffer.WrittenSpan);
-        environment.Stdout.Flush();
+        try
+        {
+            if (environment.Stdout.CanTimeout)
+                environment.Stdout.WriteTimeout = deadline.Milliseconds;
+            environment.Stdout.Write(buffer.WrittenSpan);
+            environment.Stdout.Flush();
+        }
+        catch (Exception error) when (error is IOException or TimeoutException)
+        {
+            throw new CniException(CniErrorCode.Io, $"the result cannot be written to stdout: {error.Message}");
+        }
     }
 
     private static void WriteVersion(Utf8JsonWriter json)

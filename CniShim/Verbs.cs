@@ -1,4 +1,3 @@
-using System.Text;
 using Overlay.CniShim.Ipam;
 using Overlay.CniShim.Protocol;
 using Overlay.CniShim.Spec;
@@ -8,6 +7,10 @@ namespace Overlay.CniShim;
 /// <summary>The verbs: what is asked of IPAM and of the agent, in which order, and what is undone when one of them fails.</summary>
 internal sealed class Verbs
 {
+    // Parts of a verb's time: what ADD may use before it has to begin undoing, and what a hanging agent may use before the rest is done without it.
+    private const double AddWork = 5.0 / 6;
+    private const double AgentPart = 1.0 / 2;
+
     private readonly CniEnvironment environment;
     private readonly CniVariables variables;
     private readonly NetworkConfiguration configuration;
@@ -18,22 +21,17 @@ internal sealed class Verbs
     private readonly Deadline deadline;
 
     /// <summary>Prepares a call; nothing is touched yet.</summary>
-    public Verbs(CniEnvironment environment, CniVariables variables, NetworkConfiguration configuration)
+    public Verbs(CniEnvironment environment, CniVariables variables, NetworkConfiguration configuration, Deadline deadline)
     {
         this.environment = environment;
         this.variables = variables;
         this.configuration = configuration;
+        this.deadline = deadline;
         agent = new(configuration.Socket);
         args = CniArgs.Parse(variables.Args, lenient: variables.Command is "DEL" or "GC" or "STATUS");
         ipam = configuration.Ipam.Text("type") is { Length: > 0 } plugin
-            ? new DelegatedIpam(plugin, configuration, variables, environment.Variable)
+            ? new DelegatedIpam(plugin, configuration, variables, environment.Variable, deadline)
             : new BuiltInIpam(configuration, variables, args, environment.GcGrace);
-        deadline = Deadline.In(variables.Command switch
-        {
-            "ADD" or "CHECK" => environment.Deadlines.Add,
-            "STATUS" => environment.Deadlines.Status,
-            _ => environment.Deadlines.Del,
-        });
         request = new()
         {
             Command = variables.Command,
@@ -48,8 +46,9 @@ internal sealed class Verbs
         };
     }
 
-    /// <summary>ADD: addresses, then wiring. When the wiring fails the addresses go back; the agent undoes its part by itself.</summary>
-    public CniResult Add()
+    /// <summary>ADD: addresses, then wiring, then the result. When one fails, what was done before is undone; the agent undoes its own failures by itself.</summary>
+    /// <param name="print">Hands the result to the runtime. One that it does not get counts for nothing: it would take the pod for not wired.</param>
+    public void Add(Action<CniResult> print)
     {
         NetworkNamespace.Require(variables.Netns, environment.OwnNetns, variables.NetnsOverride);
         var wanted = request with
@@ -58,52 +57,73 @@ internal sealed class Verbs
             Mac = configuration.ReadMac(args.Mac),
             Bandwidth = configuration.ReadBandwidth(),
         };
-        var given = ipam.Add(deadline);
+        var work = deadline.Part(AddWork);
+        var given = ipam.Add(work);
         Fault.Pass(FaultPoint.ShimAddressesTaken);
+        var isWired = false;
         try
         {
-            var answer = Ask(wanted with { Addresses = given.Addresses }, CniErrorCode.TryAgainLater, Deadline.In(environment.Deadlines.AgentStart));
+            var hosts = given.Hosts;
+            var answer = Ask(wanted with { Addresses = given.Addresses }, Deadline.In(environment.Deadlines.AgentStart), work, ipam.Persist);
+            isWired = answer.Wired is not null;
             Fault.Pass(FaultPoint.ShimAddAnswered);
-            return answer.Wired is { } wired
-                ? new(configuration, variables, wired, given.Hosts, given.Dns)
-                : throw new CniException(CniErrorCode.Decoding, $"the agent at {configuration.Socket} answered ADD with neither a result nor an error; install plugin and agent of one release");
+            print(answer.Wired is { } wired
+                ? new(configuration, variables, wired, hosts, given.Dns)
+                : throw new CniException(CniErrorCode.Decoding, $"the agent at {configuration.Socket} answered ADD with neither a result nor an error; install plugin and agent of one release"));
         }
         catch
         {
-            GiveBack(given);
+            if (isWired)
+                Undo("the interface", () => Unwire(request with { Command = "DEL", Began = BootClock.Now }, deadline.Part(AgentPart)));
+            Undo(string.Join(", ", given.Addresses.Select(address => address.Address)), () => ipam.Undo(deadline));
             throw;
         }
     }
 
     // What goes wrong here must not hide why we are here; the runtime's DEL, or GC, will find what is left.
-    private void GiveBack(IpamResult given)
+    private void Undo(string what, Action step)
     {
         try
         {
-            ipam.Undo(given, Deadline.In(environment.Deadlines.Del));
+            step();
         }
-        catch (Exception error) when (error is CniException or IOException or UnauthorizedAccessException)
+        catch (Exception error) when (error is CniException or IOException or UnauthorizedAccessException or TimeoutException)
         {
-            environment.Stderr.Write(Encoding.UTF8.GetBytes($"{string.Join(", ", given.Addresses.Select(address => address.Address))} could not be given back: {error.Message}\n"));
+            environment.Say($"{what} could not be given back: {error.Message}");
         }
     }
 
-    /// <summary>DEL: unwiring, then the addresses. Succeeds when there is nothing to do, and without an agent: what it has to do then waits for it as a file.</summary>
+    /// <summary>DEL: unwiring, then the addresses. Succeeds when there is nothing to do, and without an agent: the interface goes at once, the rest waits for the agent as a file.</summary>
     public void Del()
     {
-        var delete = NetworkNamespace.IsOwn(variables.Netns, environment.OwnNetns) && !variables.NetnsOverride
-            ? request with { Netns = "" } // the path was given to another process meanwhile; the agent knows its interface by the attachment
-            : request;
-        if (!TryUnwire(delete))
+        Unwire(
+            NetworkNamespace.IsOwn(variables.Netns, environment.OwnNetns) && !variables.NetnsOverride
+                ? request with { Netns = "" } // the path was given to another process meanwhile; the agent knows its interface by the attachment
+                : request,
+            deadline.Part(AgentPart));
+        Fault.Pass(FaultPoint.ShimUnwired);
+        ipam.Del(deadline);
+    }
+
+    private void Unwire(AgentRequest delete, Deadline answerBy)
+    {
+        if (TryUnwire(delete, answerBy))
+            return;
+        try
         {
-            var pending = new DeleteQueue(configuration.Socket);
-            pending.Add(delete);
-            if (TryUnwire(delete)) // it may have come, and looked into the queue, just before the file was there
-                pending.Remove(delete);
+            if (!OperatingSystem.IsWindows())
+                HostInterface.Remove(new(delete.ContainerId, delete.IfName), answerBy.Passed ? deadline.Part(AgentPart) : answerBy);
+            Fault.Pass(FaultPoint.ShimPairRemoved);
+        }
+        catch (Exception error) when (error is IOException or TimeoutException)
+        {
+            environment.Say($"{error.Message}; the agent removes the interface when it is back");
         }
 
-        Fault.Pass(FaultPoint.ShimUnwired);
-        ipam.Del(Deadline.In(environment.Deadlines.Del)); // not what a hanging agent has left of the time
+        var pending = new DeleteQueue(configuration.Socket);
+        pending.Add(delete);
+        if (TryUnwire(delete, answerBy)) // it may have come, and looked into the queue, just before the file was there
+            pending.Remove(delete);
     }
 
     /// <summary>CHECK: whether both still have what ADD's result says.</summary>
@@ -125,7 +145,9 @@ internal sealed class Verbs
             Dns: null);
         ipam.Check(previous.Hosts, deadline);
         Ask(
-            request with { Addresses = previous.Addresses, Mac = configuration.ReadMac(args.Mac), Bandwidth = configuration.ReadBandwidth() }, CniErrorCode.TryAgainLater, deadline);
+            request with { Addresses = previous.Addresses, Mac = configuration.ReadMac(args.Mac), Bandwidth = configuration.ReadBandwidth() },
+            connectBy: default,
+            deadline);
     }
 
     /// <summary>GC: both forget what is not in the list. One's failure does not keep the other from trying.</summary>
@@ -136,7 +158,7 @@ internal sealed class Verbs
         var failures = new List<CniException>();
         Action[] steps =
         [
-            () => Ask(request with { ValidAttachments = valid, Grace = (int)environment.GcGrace.TotalSeconds }, CniErrorCode.TryAgainLater, connectBy: default),
+            () => Ask(request with { ValidAttachments = valid, Grace = (int)environment.GcGrace.TotalSeconds }, connectBy: default, deadline.Part(AgentPart)),
             () => ipam.Gc(valid, deadline),
         ];
         foreach (var step in steps)
@@ -155,24 +177,35 @@ internal sealed class Verbs
             throw failures.Count == 1 ? first : new CniException(first.Code, string.Join("; ", failures.Select(failure => failure.Message)), string.Join("; ", failures.Select(failure => failure.Details)));
     }
 
-    /// <summary>STATUS: whether ADD could be served now.</summary>
+    /// <summary>STATUS: whether ADD could be served now, or as soon as an agent that is being restarted is back.</summary>
     public void Status()
     {
-        Ask(request, CniErrorCode.NotAvailable, connectBy: default);
-        ipam.Status(deadline);
+        var answer = agent.Ask(request, connectBy: default, deadline.Part(AgentPart), meanwhile: null, out var whyNot);
+        if (answer?.Error is { } error)
+            throw new CniException(error);
+        if (answer is null)
+            AgentHeartbeat.Require(configuration.Socket, whyNot);
+        try
+        {
+            ipam.Status(deadline);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException or CniException { Code: CniErrorCode.Io or CniErrorCode.TryAgainLater })
+        {
+            throw new CniException(CniErrorCode.NotAvailable, $"no address can be given away: {failure.Message}");
+        }
     }
 
-    private bool TryUnwire(AgentRequest delete)
+    private bool TryUnwire(AgentRequest delete, Deadline answerBy)
     {
-        var answer = agent.Ask(delete, connectBy: default, deadline, out _);
+        var answer = agent.Ask(delete, connectBy: default, answerBy, meanwhile: null, out _);
         return answer?.Error is { } error ? throw new CniException(error) : answer is not null;
     }
 
     /// <summary>The agent's answer, which is no error.</summary>
-    private AgentResponse Ask(AgentRequest question, int codeWithoutAnswer, Deadline connectBy)
+    private AgentResponse Ask(AgentRequest question, Deadline connectBy, Deadline answerBy, Action? meanwhile = null)
     {
-        var answer = agent.Ask(question, connectBy, deadline, out var whyNot)
-            ?? throw new CniException(codeWithoutAnswer, whyNot, "is `overlay agent` running on this node, and does its `socket` agree with the conflist?");
+        var answer = agent.Ask(question, connectBy, answerBy, meanwhile, out var whyNot)
+            ?? throw new CniException(CniErrorCode.TryAgainLater, whyNot, AgentClient.Remedy);
         return answer.Error is { } error ? throw new CniException(error) : answer;
     }
 }

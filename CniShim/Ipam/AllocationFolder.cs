@@ -15,7 +15,9 @@ namespace Overlay.CniShim.Ipam;
 internal readonly record struct Reservation(InetAddress Address, string ContainerId, string? IfName);
 
 /// <summary>The folder of one network's addresses in host-local's format (plugins/ipam/host-local/backend/disk): one file per address, named by it, holding
-/// <c>CONTAINERID\r\nIFNAME</c>; <c>last_reserved_ip.N</c> per range set; <c>lock</c>. A real host-local and this one may use it at the same time.</summary>
+/// <c>CONTAINERID\r\nIFNAME</c>; <c>last_reserved_ip.N</c> per range set; <c>lock</c>. A real host-local and this one may use it at the same time.
+/// Ours alone is the folder <c>.claims</c> in it, with a file <c>CONTAINERID@IFNAME</c> per attachment, of which its addresses are further names: so it is known without opening
+/// a file which addresses an attachment has. Nothing depends on it: an address that no claim names is opened and read.</summary>
 internal sealed class AllocationFolder
 {
     private const uint OwnerOnly = 0b110_000_000; // 0600
@@ -28,12 +30,23 @@ internal sealed class AllocationFolder
     /// <summary>Where it is.</summary>
     public string Path => path;
 
-    /// <summary>The folder of a configuration's network, made (0755) when it is not there.</summary>
-    /// <exception cref="CniException">With code 5.</exception>
-    public static AllocationFolder Open(NetworkConfiguration configuration)
+    /// <summary>The folder of a configuration's network; nothing is touched yet.</summary>
+    public static AllocationFolder Of(NetworkConfiguration configuration) =>
+        new(System.IO.Path.Combine(configuration.Ipam.Text("dataDir") is { Length: > 0 } given ? given : DefaultDataDir, configuration.Name));
+
+    /// <summary>The folder of claims.</summary>
+    public string Claims => InFolder(".claims");
+
+    /// <summary>Name of an attachment's claim: a container id never holds an @, so no two share a name.</summary>
+    public static string ClaimNameOf(Attachment owner) => $"{owner.ContainerId}@{owner.IfName}";
+
+    /// <summary>Waits for the folder's lock; the folder is made (0755) when it is not there. Only for as long as files are looked at and written, never while talking to anyone.</summary>
+    /// <exception cref="CniException">With code 5: it cannot be made; with code 11: someone else held the lock until <paramref name="deadline"/>.</exception>
+    /// <exception cref="IOException">It cannot be locked.</exception>
+    public IDisposable Lock(Deadline deadline)
     {
-        var dataDir = configuration.Ipam.Text("dataDir") is { Length: > 0 } given ? given : DefaultDataDir;
-        var path = System.IO.Path.Combine(dataDir, configuration.Name);
+        if (TryLock(deadline) is { } locked)
+            return locked;
         try
         {
             Directory.CreateDirectory(path);
@@ -43,27 +56,20 @@ internal sealed class AllocationFolder
             throw new CniException(CniErrorCode.Io, $"cannot make the folder of addresses {path} (ipam.dataDir): {error.Message}");
         }
 
-        return new(path);
+        return TryLock(deadline) ?? throw Libc.Failure("open", InFolder("lock"));
     }
 
-    /// <summary>Waits for the folder's lock. Only for as long as files are looked at and written, never while talking to anyone.</summary>
-    /// <exception cref="CniException">With code 11: someone else held it until <paramref name="deadline"/>.</exception>
-    public IDisposable Lock(Deadline deadline)
+    /// <summary>As <see cref="Lock"/>, but makes no folder.</summary>
+    /// <returns>Null when there is no folder.</returns>
+    public IDisposable? TryLock(Deadline deadline)
     {
         var file = Libc.open(InFolder("lock"), Libc.O_RDONLY | Libc.O_CREAT | Libc.O_CLOEXEC, OwnerOnly);
         try
         {
             if (file.IsInvalid)
-                throw Libc.Failure("open", InFolder("lock"));
-            for (var pause = 1; Libc.flock(file, Libc.LOCK_EX | Libc.LOCK_NB) != 0; pause = Math.Min(2 * pause, 16))
-            {
-                if (Marshal.GetLastPInvokeError() is not (Libc.EAGAIN or Libc.EINTR))
-                    throw Libc.Failure("flock", InFolder("lock"));
-                if (deadline.Passed)
-                    throw new CniException(CniErrorCode.TryAgainLater, $"{InFolder("lock")} is held by another process; find it with fuser(1) if it stays so");
-                Thread.Sleep(pause); // a flock that waits cannot be given a deadline
-            }
-
+                return Marshal.GetLastPInvokeError() is Libc.ENOENT or Libc.ENOTDIR ? null : throw Libc.Failure("open", InFolder("lock"));
+            if (Libc.flock(file, Libc.LOCK_EX | Libc.LOCK_NB) != 0)
+                WaitForLock(file, deadline);
             return file;
         }
         catch
@@ -73,43 +79,120 @@ internal sealed class AllocationFolder
         }
     }
 
-    /// <summary>All that is given away.</summary>
-    public IReadOnlyList<Reservation> Read()
-    {
-        var reservations = new List<Reservation>();
-        foreach (var file in Directory.EnumerateFiles(path))
-        {
-            if (!InetAddress.TryParse(System.IO.Path.GetFileName(file), out var address))
-                continue;
-            if (ReadText(file) is not { } text)
-                continue; // given back just now
-            var (id, ifName) = text.IndexOf('\n', StringComparison.Ordinal) is > 0 and var end ? (text[..end].Trim(), text[(end + 1)..].Trim()) : (text.Trim(), null);
-            reservations.Add(new(address, id, ifName));
-        }
+    /// <summary>What <paramref name="owner"/> has.</summary>
+    public Allocations AllocationsOf(Attachment owner) => new(this, owner);
 
+    /// <summary>Every address that is given away.</summary>
+    public HashSet<InetAddress> Taken()
+    {
+        var taken = new HashSet<InetAddress>();
+        DirectoryListing.Visit(path, (name, _) =>
+        {
+            if (TryParse(name, out var address))
+                taken.Add(address);
+        });
+        return taken;
+    }
+
+    /// <summary>Every address and whose it is; opens every file.</summary>
+    public IReadOnlyList<Reservation> ReadAll()
+    {
+        var claims = new Dictionary<ulong, string>();
+        DirectoryListing.Visit(Claims, (name, inode) => claims[inode] = Encoding.UTF8.GetString(name));
+        var reservations = new List<Reservation>();
+        DirectoryListing.Visit(path, (name, inode) =>
+        {
+            if (!TryParse(name, out var address) || Read(address) is not { } reservation)
+                return; // or given back just now
+            var claim = reservation.ContainerId.Length == 0 && claims.TryGetValue(inode, out var found) ? found.Split('@', 2) : [];
+            reservations.Add(claim is [var id, var ifName] ? new(address, id, ifName) : reservation);
+        });
         return reservations;
+    }
+
+    /// <summary>The address that is a file's name.</summary>
+    public static bool TryParse(ReadOnlySpan<byte> name, out InetAddress address)
+    {
+        address = default;
+        return name[0] is not ((byte)'.' or (byte)'l') && InetAddress.TryParse(Encoding.UTF8.GetString(name), out address); // lock, last_reserved_ip.N
+    }
+
+    /// <summary>Whose an address is; null when nobody's.</summary>
+    public Reservation? Read(InetAddress address)
+    {
+        if (ReadText(FileOf(address)) is not { } text)
+            return null;
+        return text.IndexOf('\n', StringComparison.Ordinal) is > 0 and var end ? new(address, text[..end].Trim(), text[(end + 1)..].Trim()) : new(address, text.Trim(), null);
     }
 
     /// <summary>The address that range set <paramref name="set"/> gave last; null when nobody knows.</summary>
     public InetAddress? LastReserved(int set) => InetAddress.TryParse(ReadText(LastReservedFile(set))?.Trim(), out var address) ? address : null;
 
-    /// <summary>Begins to take addresses for <paramref name="owner"/>.</summary>
-    public Claim ClaimFor(Attachment owner) => new(this, owner);
+    /// <summary>Begins to take addresses for <paramref name="owner"/>, who has none; under the lock.</summary>
+    public Claim ClaimFor(Attachment owner)
+    {
+        Directory.CreateDirectory(Claims);
+        return new(this, owner);
+    }
 
     /// <summary>Gives an address back; not being there is fine.</summary>
-    public void Release(InetAddress address) => File.Delete(FileOf(address));
+    /// <exception cref="IOException">It cannot be given back.</exception>
+    public void Release(InetAddress address) => Remove(FileOf(address));
 
     /// <summary>When the address was taken.</summary>
     public DateTime TakenAt(InetAddress address) => File.GetLastWriteTimeUtc(FileOf(address));
 
-    /// <summary>Removes what an ADD that was killed left of its claim.</summary>
-    public void ForgetClaim(Attachment owner) => File.Delete(FileOfClaim(owner));
+    /// <summary>Removes a claim; not being there is fine.</summary>
+    public void RemoveClaim(string name) => Remove(FileOfClaim(name));
+
+    /// <summary>Writes something and removes it: whether an address could be given away now. Under the lock.</summary>
+    /// <exception cref="IOException">It cannot be written.</exception>
+    public void Probe()
+    {
+        var file = InFolder(".probe.tmp");
+        try
+        {
+            WriteText(file, "probe");
+        }
+        catch
+        {
+            _ = Libc.unlink(file); // the first error is the one to tell
+            throw;
+        }
+
+        Remove(file);
+    }
+
+    private static void Remove(string file)
+    {
+        if (Libc.unlink(file) != 0 && Marshal.GetLastPInvokeError() is not (Libc.ENOENT or Libc.ENOTDIR))
+            throw Libc.Failure("unlink", file);
+    }
+
+    // A flock that waits, the kernel keeps in line behind those who came before; what gives it a deadline is that another thread does the waiting.
+    private void WaitForLock(SafeFileHandle file, Deadline deadline)
+    {
+        if (Marshal.GetLastPInvokeError() is not (Libc.EAGAIN or Libc.EINTR))
+            throw Libc.Failure("flock", InFolder("lock"));
+        var error = 0;
+        var waiter = new Thread(() =>
+        {
+            while (Libc.flock(file, Libc.LOCK_EX) != 0 && (error = Marshal.GetLastPInvokeError()) == Libc.EINTR)
+                error = 0;
+        })
+        { IsBackground = true };
+        waiter.Start();
+        if (!waiter.Join(deadline.Remaining)) // the handle, disposed of by then, lets go of the lock as soon as it gets it
+            throw new CniException(CniErrorCode.TryAgainLater, $"{InFolder("lock")} is held by another process; find it with fuser(1) if it stays so");
+        if (error is not (0 or Libc.EINTR))
+            throw new IOException($"flock {InFolder("lock")}: {Marshal.GetPInvokeErrorMessage(error)}");
+    }
 
     private string InFolder(string name) => System.IO.Path.Combine(path, name);
 
     private string FileOf(InetAddress address) => InFolder(address.ToString());
 
-    private string FileOfClaim(Attachment owner) => InFolder($".{owner.ContainerId}@{owner.IfName}.tmp");
+    private string FileOfClaim(string name) => InFolder($".claims/{name}");
 
     private string LastReservedFile(int set) => InFolder(string.Create(CultureInfo.InvariantCulture, $"last_reserved_ip.{set}"));
 
@@ -119,11 +202,13 @@ internal sealed class AllocationFolder
         if (handle.IsInvalid)
             throw Libc.Failure("open", file);
         var bytes = Encoding.UTF8.GetBytes(text);
-        RandomAccess.Write(handle, bytes, fileOffset: 0);
-        RandomAccess.SetLength(handle, bytes.Length); // not O_TRUNC: ext4 starts to write a file out at once that was cut to nothing (auto_da_alloc)
+        if (Libc.write(handle, bytes, bytes.Length) < 0)
+            throw Libc.Failure("write", file);
+        if (Libc.ftruncate(handle, bytes.Length) != 0) // not O_TRUNC: ext4 starts to write a file out at once that was cut to nothing (auto_da_alloc)
+            throw Libc.Failure("write", file);
     }
 
-    // open, read, close: the base library's way asks for locks and types as well, and there is a file for every pod of the node
+    // open, read, close: the base library's way asks for locks and types as well
     private static string? ReadText(string file)
     {
         using SafeFileHandle handle = Libc.open(file, Libc.O_RDONLY | Libc.O_NONBLOCK | Libc.O_CLOEXEC, 0);
@@ -136,23 +221,25 @@ internal sealed class AllocationFolder
 
     /// <summary>Says whose the addresses are, in a file beside them that is then linked to each address's name:
     /// so an address's file appears with its content or not at all, and it costs one file for all families.</summary>
-    public sealed class Claim : IDisposable
+    public sealed class Claim
     {
         private readonly AllocationFolder folder;
-        private readonly string file;
+        private readonly string name;
+        private readonly List<InetAddress> taken = [];
 
         internal Claim(AllocationFolder folder, Attachment owner)
         {
             this.folder = folder;
-            file = folder.FileOfClaim(owner);
+            name = ClaimNameOf(owner);
             try
             {
-                WriteText(file, $"{owner.ContainerId}\r\n{owner.IfName}");
+                folder.RemoveClaim(name); // of a killed ADD
+                WriteText(folder.FileOfClaim(name), $"{owner.ContainerId}\r\n{owner.IfName}");
                 Fault.Pass(FaultPoint.ShimClaimWritten);
             }
             catch
             {
-                File.Delete(file);
+                folder.RemoveClaim(name);
                 throw;
             }
         }
@@ -161,14 +248,28 @@ internal sealed class AllocationFolder
         /// <returns>False when it is taken already.</returns>
         public bool Take(InetAddress address, int set)
         {
-            if (Libc.link(file, folder.FileOf(address)) != 0)
+            if (Libc.link(folder.FileOfClaim(name), folder.FileOf(address)) != 0)
                 return Marshal.GetLastPInvokeError() == Libc.EEXIST ? false : throw Libc.Failure("link", folder.FileOf(address));
+            taken.Add(address);
             Fault.Pass(FaultPoint.ShimAddressTaken);
             WriteText(folder.LastReservedFile(set), address.ToString());
             return true;
         }
 
-        /// <inheritdoc/>
-        public void Dispose() => File.Delete(file);
+        /// <summary>Waits until the names that were taken are on the disk. One fsync is enough: after a power cut a file may be empty, but its claim still says whose it is. Needs no lock.</summary>
+        /// <exception cref="IOException">The disk fails.</exception>
+        public void Persist() => Libc.FsyncFolder(folder.path);
+
+        /// <summary>Gives everything back. Each file is ours alone since we made it, so no lock is needed, and none can keep us from cleaning up.</summary>
+        public void Undo()
+        {
+            foreach (var address in taken)
+            {
+                folder.Release(address);
+                Fault.Pass(FaultPoint.ShimAddressUndone);
+            }
+
+            folder.RemoveClaim(name);
+        }
     }
 }

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Overlay.CniShim.Protocol;
 using Overlay.CniShim.Spec;
 using Overlay.PolicyEngine.Model;
@@ -11,76 +12,93 @@ namespace Overlay.CniShim.Ipam;
 /// <param name="gcGrace">Younger addresses are safe from <see cref="Gc"/>.</param>
 internal sealed class BuiltInIpam(NetworkConfiguration configuration, CniVariables variables, CniArgs args, TimeSpan gcGrace) : IIpam
 {
+    private const int TriesBeforeLooking = 4;
+
     private readonly Attachment owner = variables.Attachment;
+    private readonly AllocationFolder folder = AllocationFolder.Of(configuration);
+    private AllocationFolder.Claim? claim;
 
     /// <inheritdoc/>
     public IpamResult Add(Deadline deadline)
     {
         var sets = RangeSet.ReadAll(configuration);
         var asked = AskedFor();
-        var folder = AllocationFolder.Open(configuration);
+        JsonElement? dns = configuration.Ipam.Text("resolvConf") is { Length: > 0 } resolvConf ? ResolvConf.Read(resolvConf) : null;
         using var locked = folder.Lock(deadline);
-        var reservations = folder.Read();
-        var taken = reservations.Select(reservation => reservation.Address).ToHashSet();
-        var mine = reservations.Where(IsOwn).Select(reservation => reservation.Address).ToArray();
-        var given = new List<InetAddress>();
+        var allocations = folder.AllocationsOf(owner);
+        foreach (var left in allocations.EmptyClaims)
+            folder.RemoveClaim(left);
+        var mine = allocations.Own;
         var addresses = new List<IpamAddress>();
-        using var claim = folder.ClaimFor(owner);
+        claim = folder.ClaimFor(owner);
         try
         {
             for (var number = 0; number < sets.Count; number++)
             {
                 var wish = asked.Find(address => sets[number].RangeOf(address) is not null);
                 asked.Remove(wish);
-                var address = wish == default ? Next(folder, claim, sets[number], number, taken, mine) : Asked(claim, sets[number], number, wish);
-                given.Add(address);
+                var address = wish == default ? Next(claim, sets[number], number, mine) : Asked(claim, sets[number], number, wish);
                 var range = sets[number].RangeOf(address)!;
                 addresses.Add(new() { Address = new Cidr(address, range.Subnet.PrefixLength).ToString(), Gateway = range.Gateway.ToString() });
             }
 
             return asked.Count == 0
-                ? new(addresses, null)
+                ? new(addresses, dns)
                 : throw new CniException(CniErrorCode.InvalidConfiguration, $"requested address {string.Join(", ", asked)} is not in range set {string.Join(" or ", sets)}");
         }
         catch
         {
-            given.ForEach(folder.Release);
+            claim.Undo();
             throw;
         }
     }
 
     /// <inheritdoc/>
-    public void Undo(IpamResult given, Deadline deadline)
+    public void Persist()
     {
-        // each file is ours alone since we made it, so no lock is needed, and none can keep us from cleaning up
-        var folder = AllocationFolder.Open(configuration);
-        foreach (var address in given.Hosts)
+        try
         {
-            folder.Release(address);
-            Fault.Pass(FaultPoint.ShimAddressUndone);
+            claim?.Persist();
+        }
+        catch (IOException error)
+        {
+            throw new CniException(CniErrorCode.Io, error.Message);
         }
     }
 
     /// <inheritdoc/>
+    public void Undo(Deadline deadline) => claim?.Undo();
+
+    /// <inheritdoc/>
     public void Del(Deadline deadline)
     {
-        var folder = AllocationFolder.Open(configuration);
-        using var locked = folder.Lock(deadline);
-        foreach (var reservation in Own(folder))
+        using var locked = LockForDel(deadline);
+        if (locked is null)
+            return;
+        var allocations = folder.AllocationsOf(owner);
+        foreach (var address in allocations.Own)
         {
-            folder.Release(reservation.Address);
+            folder.Release(address);
             Fault.Pass(FaultPoint.ShimAddressReleased);
         }
 
-        folder.ForgetClaim(owner);
+        if (!allocations.HasClaim)
+            return;
+        try
+        {
+            folder.RemoveClaim(AllocationFolder.ClaimNameOf(owner));
+        }
+        catch (IOException)
+        {
+            // it reserves nothing, and the next ADD removes it
+        }
     }
 
     /// <inheritdoc/>
     public void Check(IReadOnlyList<InetAddress> addresses, Deadline deadline)
     {
-        var folder = AllocationFolder.Open(configuration);
-        using var locked = folder.Lock(deadline);
-        var own = Own(folder).Select(reservation => reservation.Address).ToHashSet();
+        using var locked = folder.TryLock(deadline);
+        var own = folder.AllocationsOf(owner).Own;
         if (own.Count == 0)
             throw new CniException(CniErrorCode.CheckFailed, $"Failed to find address added by container {owner.ContainerId} in {folder.Path}");
         if (addresses.Where(address => !own.Contains(address)).ToArray() is { Length: > 0 } lost)
@@ -92,35 +110,43 @@ internal sealed class BuiltInIpam(NetworkConfiguration configuration, CniVariabl
     {
         var attachments = valid.ToHashSet();
         var containers = valid.Select(attachment => attachment.ContainerId).ToHashSet();
-        var folder = AllocationFolder.Open(configuration);
-        using var locked = folder.Lock(deadline);
+        using var locked = folder.TryLock(deadline);
+        if (locked is null)
+            return;
         var youngest = DateTime.UtcNow - gcGrace;
-        foreach (var (address, id, ifName) in folder.Read())
+        foreach (var (address, id, ifName) in folder.ReadAll())
         {
             var used = ifName is null ? containers.Contains(id) : attachments.Contains(new(id, ifName));
             if (!used && folder.TakenAt(address) <= youngest)
                 folder.Release(address);
         }
+
+        foreach (var left in folder.AllocationsOf(owner).EmptyClaims)
+            folder.RemoveClaim(left);
     }
 
     /// <inheritdoc/>
     public void Status(Deadline deadline)
     {
         RangeSet.ReadAll(configuration);
-        AllocationFolder.Open(configuration).Lock(deadline).Dispose();
+        using var locked = folder.Lock(deadline);
+        folder.Probe();
     }
 
-    private bool IsOwn(Reservation reservation) => reservation.ContainerId == owner.ContainerId && reservation.IfName == owner.IfName;
-
-    // Files of very old versions name the container only; they count when nothing names the interface too.
-    private Reservation[] Own(AllocationFolder folder)
+    // No folder: nothing was ever given away. A disk on which no lock can be made, read-only or full: fine, if nothing has to be given back.
+    private IDisposable? LockForDel(Deadline deadline)
     {
-        var reservations = folder.Read();
-        var own = reservations.Where(IsOwn).ToArray();
-        return own.Length > 0 ? own : [.. reservations.Where(reservation => reservation.IfName is null && reservation.ContainerId == owner.ContainerId)];
+        try
+        {
+            return folder.TryLock(deadline);
+        }
+        catch (IOException) when (folder.AllocationsOf(owner).Own.Count == 0)
+        {
+            return null;
+        }
     }
 
-    private InetAddress Next(AllocationFolder folder, AllocationFolder.Claim claim, RangeSet set, int number, HashSet<InetAddress> taken, InetAddress[] mine)
+    private InetAddress Next(AllocationFolder.Claim claim, RangeSet set, int number, IReadOnlyList<InetAddress> mine)
     {
         if (mine.Where(address => set.RangeOf(address) is not null).ToArray() is [var held, ..])
         {
@@ -128,11 +154,15 @@ internal sealed class BuiltInIpam(NetworkConfiguration configuration, CniVariabl
                 $"failed to allocate for range {number}: {held} has been allocated to {owner.ContainerId}, duplicate allocation is not allowed");
         }
 
+        // The address after the last one is nearly always free: to try it costs less than to look first.
+        var taken = new HashSet<InetAddress>();
         while (RangeAllocator.Next(set, taken, folder.LastReserved(number)) is { } address)
         {
             if (claim.Take(address, number))
                 return address;
-            taken.Add(address); // by somebody who does not care for the lock
+            taken.Add(address);
+            if (taken.Count == TriesBeforeLooking)
+                taken.UnionWith(folder.Taken());
         }
 
         throw new CniException(CniErrorCode.RangeFull, $"failed to allocate for range {number}: no IP addresses available in range set: {set}",

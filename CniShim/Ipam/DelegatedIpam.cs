@@ -13,27 +13,47 @@ namespace Overlay.CniShim.Ipam;
 /// <param name="configuration">Its stdin.</param>
 /// <param name="variables">Where to look for it.</param>
 /// <param name="variable">What it inherits of CNI_*.</param>
-internal sealed class DelegatedIpam(string type, NetworkConfiguration configuration, CniVariables variables, Func<string, string?> variable) : IIpam
+/// <param name="total">Until when to take back what an ADD gave that came to nothing.</param>
+internal sealed class DelegatedIpam(string type, NetworkConfiguration configuration, CniVariables variables, Func<string, string?> variable, Deadline total) : IIpam
 {
     private static readonly string[] Inherited = ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_PATH", "CNI_ARGS", "CNI_NETNS_OVERRIDE"];
 
     /// <inheritdoc/>
     public IpamResult Add(Deadline deadline)
     {
-        var stdout = Execute("ADD", deadline);
+        var isUnclear = true; // whether it has given addresses that we did not get to know
         try
         {
+            var stdout = Execute("ADD", deadline);
             var result = JsonElement.Parse(stdout);
-            return new([.. result.List("ips").Select(IpamAddress.Read)], result.Find("dns"));
+            var given = new IpamResult([.. result.List("ips").Select(IpamAddress.Read)], result.Find("dns"));
+            isUnclear = given.Hosts.Count == 0;
+            return isUnclear ? throw new CniException(CniErrorCode.Decoding, $"the IPAM plugin {type} gave no address") : given;
+        }
+        catch (PluginFailure)
+        {
+            isUnclear = false; // it has undone its own work
+            throw;
         }
         catch (JsonException error)
         {
             throw new CniException(CniErrorCode.Decoding, $"the result of the IPAM plugin {type} cannot be decoded", error.Message);
         }
+        finally
+        {
+            if (isUnclear)
+                TakeBack();
+        }
     }
 
     /// <inheritdoc/>
-    public void Undo(IpamResult given, Deadline deadline) => Execute("DEL", deadline);
+    public void Persist()
+    {
+        // its own business
+    }
+
+    /// <inheritdoc/>
+    public void Undo(Deadline deadline) => Execute("DEL", deadline);
 
     /// <inheritdoc/>
     public void Del(Deadline deadline) => Execute("DEL", deadline);
@@ -47,7 +67,40 @@ internal sealed class DelegatedIpam(string type, NetworkConfiguration configurat
     /// <inheritdoc/>
     public void Status(Deadline deadline) => Execute("STATUS", deadline);
 
+    // What goes wrong here must not hide why we are here.
+    private void TakeBack()
+    {
+        try
+        {
+            Execute("DEL", total);
+        }
+        catch (CniException)
+        {
+            // the runtime's DEL asks it again
+        }
+    }
+
+    // Most plugins know our version. One that does not says so by its own error; then it is asked in the highest version that both know.
     private string Execute(string command, Deadline deadline)
+    {
+        try
+        {
+            return Run(command, command == "CHECK" ? configuration.StdinOf(configuration.CniVersion) : configuration.Stdin, deadline);
+        }
+        catch (PluginFailure failure) when (failure.Code == CniErrorCode.IncompatibleVersion)
+        {
+            var known = JsonElement.Parse(Run("VERSION", configuration.Stdin, deadline)).Texts("supportedVersions");
+            if (CniVersion.Supported.LastOrDefault(version => known.Contains(version) && !CniVersion.IsAtLeast(version, configuration.CniVersion)) is not { } version)
+                throw;
+            return CniVersion.Has(version, command) ? Run(command, configuration.StdinOf(version), deadline) : ""; // GC and STATUS are younger than it
+        }
+        catch (PluginFailure failure) when (command is "GC" or "STATUS" && failure.Code == CniErrorCode.InvalidEnvironment)
+        {
+            return ""; // it has never heard of them: nothing to ask
+        }
+    }
+
+    private string Run(string command, ReadOnlyMemory<byte> stdin, Deadline deadline)
     {
         var start = new ProcessStartInfo(Find()) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         foreach (var name in Inherited)
@@ -56,7 +109,7 @@ internal sealed class DelegatedIpam(string type, NetworkConfiguration configurat
         try
         {
             using var process = Process.Start(start)!;
-            return TalkAsync(process, command, deadline).GetAwaiter().GetResult();
+            return TalkAsync(process, command, stdin, deadline).GetAwaiter().GetResult();
         }
         catch (Win32Exception error)
         {
@@ -64,16 +117,16 @@ internal sealed class DelegatedIpam(string type, NetworkConfiguration configurat
         }
     }
 
-    private async Task<string> TalkAsync(Process process, string command, Deadline deadline)
+    private async Task<string> TalkAsync(Process process, string command, ReadOnlyMemory<byte> stdin, Deadline deadline)
     {
         using var limit = new CancellationTokenSource(deadline.Remaining);
+        var stdout = new ChildOutput(process.StandardOutput.BaseStream, limit.Token);
+        var stderr = new ChildOutput(process.StandardError.BaseStream, limit.Token);
         try
         {
-            var stdout = process.StandardOutput.ReadToEndAsync(limit.Token);
-            var stderr = process.StandardError.ReadToEndAsync(limit.Token);
             try
             {
-                await process.StandardInput.BaseStream.WriteAsync(configuration.Stdin, limit.Token).ConfigureAwait(false);
+                await process.StandardInput.BaseStream.WriteAsync(stdin, limit.Token).ConfigureAwait(false);
                 process.StandardInput.Close();
             }
             catch (IOException)
@@ -82,17 +135,21 @@ internal sealed class DelegatedIpam(string type, NetworkConfiguration configurat
             }
 
             await process.WaitForExitAsync(limit.Token).ConfigureAwait(false);
-            var said = await stdout.ConfigureAwait(false);
-            return process.ExitCode == 0 ? said : throw Failure(command, process.ExitCode, said, await stderr.ConfigureAwait(false));
         }
         catch (OperationCanceledException)
         {
             process.Kill(entireProcessTree: true);
             throw new CniException(CniErrorCode.TryAgainLater, $"the IPAM plugin {type} did not finish {command} in time and was ended");
         }
+
+        if (process.ExitCode == 0 && command is not ("ADD" or "VERSION"))
+            return "";
+        var whole = await Task.WhenAny(stdout.Document, Task.Delay(Timeout.Infinite, limit.Token)).ConfigureAwait(false);
+        _ = whole.Exception;
+        return process.ExitCode == 0 ? stdout.Text : throw Failure(command, process.ExitCode, stdout.Text, stderr.Text);
     }
 
-    private CniException Failure(string command, int exitCode, string stdout, string stderr)
+    private PluginFailure Failure(string command, int exitCode, string stdout, string stderr)
     {
         try
         {
@@ -114,4 +171,7 @@ internal sealed class DelegatedIpam(string type, NetworkConfiguration configurat
             .FirstOrDefault(File.Exists)
             ?? throw new CniException(CniErrorCode.InvalidConfiguration, $"the IPAM plugin \"{type}\" (ipam.type) is in none of CNI_PATH {variables.Path}");
     }
+
+    /// <summary>The plugin ran and said no.</summary>
+    private sealed class PluginFailure(int code, string msg, string details) : CniException(code, msg, details);
 }

@@ -23,8 +23,11 @@ internal interface IIpam
     /// <summary>Obtains addresses; all or none.</summary>
     IpamResult Add(Deadline deadline);
 
-    /// <summary>Gives back what this very call of <see cref="Add"/> obtained.</summary>
-    void Undo(IpamResult given, Deadline deadline);
+    /// <summary>Waits until what <see cref="Add"/> obtained would survive a power cut.</summary>
+    void Persist();
+
+    /// <summary>Gives back what <see cref="Add"/> obtained.</summary>
+    void Undo(Deadline deadline);
 
     /// <summary>Gives back whatever the attachment has; nothing is fine.</summary>
     void Del(Deadline deadline);

@@ -9,15 +9,17 @@ namespace Overlay.CniShim.Ipam;
 /// <param name="Ranges">At least one; they do not overlap.</param>
 internal sealed record RangeSet(IReadOnlyList<AddressRange> Ranges)
 {
-    /// <summary>Reads all range sets of a configuration: what the runtime asks for first, then an old-style single subnet, then <c>ranges</c>.
-    /// Their order is the order of the addresses in the result and the number in file names and errors.</summary>
+    /// <summary>Reads all range sets of a configuration: what the runtime asks for (<c>runtimeConfig.ipRanges</c>) first, then, of the families that it says nothing about, an
+    /// old-style single subnet and <c>ranges</c>: a pod gets one address per family, so the runtime's wish takes the place of the configuration's. Their order is the order of the addresses in the result and the number in file names and errors.</summary>
     /// <exception cref="CniException">With code 7.</exception>
     public static IReadOnlyList<RangeSet> ReadAll(NetworkConfiguration configuration)
     {
         var sets = configuration.RuntimeConfig.List("ipRanges").Select(Read).ToList();
+        var asked = sets.Select(set => set.Family).ToHashSet();
+        var configured = configuration.Ipam.List("ranges").Select(Read).ToList();
         if (configuration.Ipam.Text("subnet").Length > 0)
-            sets.Add(new([AddressRange.Read(configuration.Ipam)]));
-        sets.AddRange(configuration.Ipam.List("ranges").Select(Read));
+            configured.Insert(0, new([AddressRange.Read(configuration.Ipam)]));
+        sets.AddRange(configured.Where(set => !asked.Contains(set.Family)));
         if (sets.Count == 0)
             throw Invalid("no IP ranges specified (ipam.ranges); the agent writes them into its conflist");
         for (var later = 1; later < sets.Count; later++)
@@ -31,6 +33,9 @@ internal sealed record RangeSet(IReadOnlyList<AddressRange> Ranges)
 
         return sets;
     }
+
+    /// <summary>The one family of its ranges.</summary>
+    public Family Family => Ranges[0].Subnet.Family;
 
     /// <summary>The range that may give <paramref name="address"/>; null when none.</summary>
     public AddressRange? RangeOf(InetAddress address) => Ranges.FirstOrDefault(range => range.Contains(address));

@@ -24,6 +24,9 @@ internal enum FaultPoint
     /// <summary>DEL: the agent has unwired the pod.</summary>
     ShimUnwired,
 
+    /// <summary>DEL without an agent: the plugin has removed the pair itself.</summary>
+    ShimPairRemoved,
+
     /// <summary>DEL without an agent: the file that waits has not got its name yet.</summary>
     ShimDeleteWritten,
 

@@ -7,7 +7,7 @@ namespace Overlay.CniShim.Spec;
 /// <param name="code">See <see cref="CniErrorCode"/>.</param>
 /// <param name="msg">One clear sentence.</param>
 /// <param name="details">More, or empty.</param>
-internal sealed class CniException(int code, string msg, string details = "") : Exception(msg)
+internal class CniException(int code, string msg, string details = "") : Exception(msg)
 {
     /// <summary>CNI's error code.</summary>
     public int Code { get; } = code;

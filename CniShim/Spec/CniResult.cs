@@ -4,7 +4,8 @@ using Overlay.PolicyEngine.Model;
 
 namespace Overlay.CniShim.Spec;
 
-/// <summary>The result of ADD. It tells what is really there: the pod's addresses are alone in their prefix (/32, /128), its routes lead to the agent's link-local gateways.</summary>
+/// <summary>The result of ADD. It tells what is really there: the pod's addresses are alone in their prefix (/32, /128), its default routes lead to the agent's link-local gateways.
+/// Routes that IPAM asks for are not among them: whatever they lead to, the default route leads there too.</summary>
 /// <param name="Configuration">Gives the version, the result so far when we are chained, and the DNS settings.</param>
 /// <param name="Variables">Give the interface's name and its namespace.</param>
 /// <param name="Wired">What the agent made.</param>
@@ -46,7 +47,7 @@ internal sealed record CniResult(NetworkConfiguration Configuration, CniVariable
     {
         var items = Configuration.PrevResult?.List(key) ?? [];
         foreach (var item in items)
-            item.WriteTo(json);
+            ResultConversion.WriteItem(json, key, item, Configuration.CniVersion);
         return items.Count;
     }
 

@@ -33,8 +33,17 @@ internal static class CniVersion
                 $"config is \"{version}\", plugin supports [{string.Join(' ', Supported.Select(supported => $"\"{supported}\""))}]");
         }
 
-        var least = command switch { "CHECK" => "0.4.0", "GC" or "STATUS" => "1.1.0", _ => Supported[0] };
-        if (!IsAtLeast(version, least))
-            throw new CniException(CniErrorCode.IncompatibleVersion, $"config version does not allow {command}", $"cniVersion is \"{version}\", {command} came with {least}");
+        if (!Has(version, command))
+            throw new CniException(CniErrorCode.IncompatibleVersion, $"config version does not allow {command}", $"cniVersion is \"{version}\", {command} came with {FirstWith(command)}");
     }
+
+    /// <summary>Whether <paramref name="version"/> knows a verb.</summary>
+    public static bool Has(string version, string command) => IsAtLeast(version, FirstWith(command));
+
+    private static string FirstWith(string command) => command switch
+    {
+        "CHECK" => "0.4.0",
+        "GC" or "STATUS" => "1.1.0",
+        _ => Supported[0],
+    };
 }

@@ -1,5 +1,7 @@
+using System.Buffers;
 using System.Text.Json;
 using Overlay.CniShim.Protocol;
+using Overlay.PolicyEngine.Model;
 
 namespace Overlay.CniShim.Spec;
 
@@ -43,11 +45,11 @@ internal sealed record NetworkConfiguration
     public required IReadOnlyList<Attachment>? ValidAttachments { get; init; }
 
     /// <summary>Reads all of <paramref name="stdin"/>.</summary>
-    /// <exception cref="CniException">With code 5.</exception>
+    /// <exception cref="CniException">With code 5: it cannot be read, or does not end in time.</exception>
     /// <exception cref="JsonException">It cannot be decoded.</exception>
-    public static NetworkConfiguration Read(Stream stdin)
+    public static NetworkConfiguration Read(Stream stdin, Deadline deadline)
     {
-        var bytes = ReadAll(stdin);
+        var bytes = ReadAll(stdin, deadline);
         var root = JsonElement.Parse(bytes.Span);
         if (root.ValueKind != JsonValueKind.Object)
             throw new JsonException($"an object is expected, not {root.ValueKind}");
@@ -69,6 +71,34 @@ internal sealed record NetworkConfiguration
                 ? null
                 : [.. root.List(valid).Select(Attachment.Read)],
         };
+    }
+
+    /// <summary><see cref="Stdin"/> for an IPAM plugin: in a version that it knows, and with the gateways that <c>ipam.addresses</c> gives (static's CHECK compares them) in place of the pod's,
+    /// which are the agent's.</summary>
+    public ReadOnlyMemory<byte> StdinOf(string version)
+    {
+        var configured = Ipam.List("addresses");
+        string? GatewayOf(InetAddress address) => configured
+            .Where(item => Cidr.TryParse(item.Text("address"), out var cidr) && cidr.Address == address)
+            .Select(item => item.Text("gateway")).FirstOrDefault(gateway => gateway.Length > 0);
+        var buffer = new ArrayBufferWriter<byte>(Stdin.Length);
+        using (var json = new Utf8JsonWriter(buffer))
+        {
+            json.WriteStartObject();
+            json.WriteString("cniVersion", version);
+            foreach (var property in JsonElement.Parse(Stdin.Span).EnumerateObject().Where(property => !property.Name.Equals("cniVersion", StringComparison.OrdinalIgnoreCase)))
+            {
+                json.WritePropertyName(property.Name);
+                if (property.Name.Equals("prevResult", StringComparison.OrdinalIgnoreCase))
+                    ResultConversion.WriteResult(json, property.Value, version, GatewayOf);
+                else
+                    property.Value.WriteTo(json);
+            }
+
+            json.WriteEndObject();
+        }
+
+        return buffer.WrittenMemory;
     }
 
     /// <summary>Refuses a name that is missing or cannot be a folder's.</summary>
@@ -124,14 +154,19 @@ internal sealed record NetworkConfiguration
         return bandwidth.Limits ? bandwidth : null;
     }
 
-    private static ReadOnlyMemory<byte> ReadAll(Stream stdin)
+    private static ReadOnlyMemory<byte> ReadAll(Stream stdin, Deadline deadline)
     {
         var buffer = new byte[8192];
         var length = 0;
         try
         {
-            while (stdin.Read(buffer, length, buffer.Length - length) is > 0 and var read)
+            while (true)
             {
+                if (stdin.CanTimeout)
+                    stdin.ReadTimeout = deadline.Milliseconds;
+                var read = stdin.Read(buffer, length, buffer.Length - length);
+                if (read == 0)
+                    return buffer.AsMemory(0, length);
                 length += read;
                 if (length > MaxLength)
                     throw new JsonException($"longer than {MaxLength} bytes");
@@ -143,7 +178,9 @@ internal sealed record NetworkConfiguration
         {
             throw new CniException(CniErrorCode.Io, $"error reading from stdin: {error.Message}");
         }
-
-        return buffer.AsMemory(0, length);
+        catch (TimeoutException)
+        {
+            throw new CniException(CniErrorCode.Io, "error reading from stdin: the network configuration did not end in time; close stdin behind it");
+        }
     }
 }

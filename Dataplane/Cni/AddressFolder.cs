@@ -12,6 +12,13 @@ namespace Overlay.Dataplane.Cni;
 /// <param name="Written">When (UTC).</param>
 internal sealed record AddressFile(string Path, InetAddress Address, string ContainerId, string IfName, DateTime Written);
 
+/// <summary>What the plugin wrote before it took addresses: <c>.claims/CONTAINERID@IFNAME</c>. It is kept as long as the addresses are.</summary>
+/// <param name="Path">The file.</param>
+/// <param name="ContainerId">For whom.</param>
+/// <param name="IfName">For which interface.</param>
+/// <param name="Written">When (UTC).</param>
+internal sealed record ClaimFile(string Path, string ContainerId, string IfName, DateTime Written);
+
 /// <summary>The address files of one network, as the agent looks at them. The plugin gives addresses out; the agent only takes back what nobody else will, and takes over what others gave out.</summary>
 /// <param name="ipamDir">The configuration's <c>cni.ipamDir</c>.</param>
 /// <param name="network">The network's name.</param>
@@ -23,6 +30,12 @@ internal sealed class AddressFolder(string ipamDir, string network)
     /// <exception cref="IOException">It cannot be read.</exception>
     /// <exception cref="UnauthorizedAccessException">It must not be read.</exception>
     public IReadOnlyList<AddressFile> Read() => Directory.Exists(_folder) ? [.. Directory.EnumerateFiles(_folder).Select(Read).OfType<AddressFile>()] : [];
+
+    /// <summary>All claims, in no order.</summary>
+    public IReadOnlyList<ClaimFile> ReadClaims() => Path.Combine(_folder, ".claims") is var claims && Directory.Exists(claims)
+        ? [.. Directory.EnumerateFiles(claims).Select(path => (Path: path, Name: Path.GetFileName(path).Split('@', 2))).Where(claim => claim.Name.Length == 2)
+            .Select(claim => new ClaimFile(claim.Path, claim.Name[0], claim.Name[1], File.GetLastWriteTimeUtc(claim.Path)))]
+        : [];
 
     /// <summary>Of another network beside this one: containers that another plugin wired, in <paramref name="prefixes"/>, and that this network does not have yet.</summary>
     public IReadOnlyList<AddressFile> ReadOthers(IReadOnlyCollection<Cidr> prefixes) => Directory.Exists(ipamDir)
@@ -47,11 +60,11 @@ internal sealed class AddressFolder(string ipamDir, string network)
         file.Flush(flushToDisk: true);
     }
 
-    /// <summary>Gives addresses back under the folder's lock, each if its file is still the one that was read.</summary>
-    /// <returns>Those that were; null when another process holds the lock.</returns>
+    /// <summary>Gives addresses back and removes claims under the folder's lock, each if its file is still the one that was read.</summary>
+    /// <returns>The addresses that were; null when another process holds the lock.</returns>
     /// <exception cref="IOException">One cannot be removed.</exception>
     /// <exception cref="UnauthorizedAccessException">One must not be removed.</exception>
-    public IReadOnlyList<AddressFile>? Release(IReadOnlyList<AddressFile> files)
+    public IReadOnlyList<AddressFile>? Release(IReadOnlyList<AddressFile> files, params IReadOnlyList<ClaimFile> claims)
     {
         using var locked = Libc.open(Path.Combine(_folder, "lock"), Libc.O_RDONLY | Libc.O_CREAT | Libc.O_CLOEXEC, 0b110_000_000);
         if (locked.IsInvalid)
@@ -60,6 +73,8 @@ internal sealed class AddressFolder(string ipamDir, string network)
             return null;
         var released = files.Where(file => Read(file.Path) == file).ToList();
         released.ForEach(file => File.Delete(file.Path));
+        foreach (var claim in claims.Where(claim => File.GetLastWriteTimeUtc(claim.Path) == claim.Written))
+            File.Delete(claim.Path);
         return released;
     }
 

@@ -34,6 +34,13 @@ internal abstract record Leftover(string What, string Why)
         public override string Kind => "address";
     }
 
+    /// <summary>What a container's addresses were taken by.</summary>
+    public sealed record OfClaim(ClaimFile File, string Why) : Leftover(File.Path, Why)
+    {
+        /// <inheritdoc/>
+        public override string Kind => "file";
+    }
+
     /// <summary>A file that was to be renamed.</summary>
     public sealed record OfFile(string Path, string Why) : Leftover(Path, Why)
     {
@@ -68,6 +75,9 @@ internal sealed record NodeSight
     /// <summary>Addresses given away in our network.</summary>
     public IReadOnlyList<AddressFile> Addresses { get; init; } = [];
 
+    /// <summary>Claims of our network.</summary>
+    public IReadOnlyList<ClaimFile> Claims { get; init; } = [];
+
     /// <summary>Files that were to be renamed.</summary>
     public IReadOnlyList<TemporaryFile> Temporaries { get; init; } = [];
 
@@ -92,6 +102,7 @@ internal sealed record NodeSight
         var keys = wired.Select(attachment => attachment.Key).ToHashSet();
         var containers = wired.Select(attachment => attachment.ContainerId).ToHashSet(StringComparer.Ordinal);
         leftovers.AddRange(Addresses.Where(file => IsOld(file.Written)).Select(Judge).OfType<Leftover>());
+        leftovers.AddRange(Claims.Where(claim => IsOld(claim.Written) && !IsWired(claim.ContainerId, claim.IfName)).Select(claim => new Leftover.OfClaim(claim, NotWired(claim.ContainerId, claim.IfName))));
         leftovers.AddRange(Temporaries.Where(file => IsOld(file.Written)).Select(file => new Leftover.OfFile(file.Path, "its writer died before it renamed it")));
         return leftovers;
 
@@ -99,11 +110,13 @@ internal sealed record NodeSight
         {
             { ContainerId: "" } => new Leftover.OfAddress(file, "its file names no container"),
             { IfName: "" } => containers.Contains(file.ContainerId) ? null : new Leftover.OfAddress(file, $"container {file.ContainerId} is not wired"),
-            _ => keys.Contains(new(file.ContainerId, file.IfName)) || interfaces.Contains(Ownership.PodInterface(file.ContainerId, file.IfName))
-                ? null
-                : new Leftover.OfAddress(file, $"interface {file.IfName} of container {file.ContainerId} is not wired"),
+            _ => IsWired(file.ContainerId, file.IfName) ? null : new Leftover.OfAddress(file, NotWired(file.ContainerId, file.IfName)),
         };
+
+        bool IsWired(string containerId, string ifName) => keys.Contains(new(containerId, ifName)) || interfaces.Contains(Ownership.PodInterface(containerId, ifName));
     }
+
+    private static string NotWired(string containerId, string ifName) => $"interface {ifName} of container {containerId} is not wired";
 
     // A time to come is no sign of youth: the clock was set back.
     private bool IsOld(DateTime written) => (Now - written).Duration() >= Grace;

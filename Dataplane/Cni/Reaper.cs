@@ -14,13 +14,17 @@ namespace Overlay.Dataplane.Cni;
 
 /// <summary>What a look at the folders found, on its way to the agent's loop. The loop says what may go.</summary>
 /// <param name="addresses">Addresses given away.</param>
+/// <param name="claims">What addresses were taken by.</param>
 /// <param name="temporaries">Files that were to be renamed.</param>
-internal sealed class FolderLook(IReadOnlyList<AddressFile> addresses, IReadOnlyList<TemporaryFile> temporaries)
+internal sealed class FolderLook(IReadOnlyList<AddressFile> addresses, IReadOnlyList<ClaimFile> claims, IReadOnlyList<TemporaryFile> temporaries)
 {
     private readonly TaskCompletionSource<IReadOnlyList<Leftover>> _judged = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <summary>Addresses given away.</summary>
     public IReadOnlyList<AddressFile> Addresses => addresses;
+
+    /// <summary>What addresses were taken by.</summary>
+    public IReadOnlyList<ClaimFile> Claims => claims;
 
     /// <summary>Files that were to be renamed.</summary>
     public IReadOnlyList<TemporaryFile> Temporaries => temporaries;
@@ -99,7 +103,7 @@ internal sealed class Reaper(OverlayConfiguration configuration, ILogger log)
         {
             try
             {
-                var look = new FolderLook(_addresses.Read(), [.. Temporaries()]);
+                var look = new FolderLook(_addresses.Read(), _addresses.ReadClaims(), [.. Temporaries()]);
                 await _looks.Writer.WriteAsync(look, stop).ConfigureAwait(false);
                 Free(await look.Judged.WaitAsync(stop).ConfigureAwait(false));
             }
@@ -132,6 +136,7 @@ internal sealed class Reaper(OverlayConfiguration configuration, ILogger log)
                 Strangers = _strangers,
                 Namespaces = attachments.Where(attachment => !interfaces.Contains(attachment.HostInterface)).Select(attachment => attachment.NetnsPath).Where(IsPodNamespace).ToHashSet(StringComparer.Ordinal),
                 Addresses = look.Addresses,
+                Claims = look.Claims,
                 Temporaries = look.Temporaries,
                 Now = DateTime.UtcNow,
             };
@@ -166,11 +171,16 @@ internal sealed class Reaper(OverlayConfiguration configuration, ILogger log)
     // Beside the loop. An address that a namespace has is in use, whoever wired it.
     private void Free(IReadOnlyList<Leftover> leftovers)
     {
-        if (leftovers.OfType<Leftover.OfAddress>().ToDictionary(leftover => leftover.File) is { Count: > 0 } addresses)
+        var addresses = leftovers.OfType<Leftover.OfAddress>().ToDictionary(leftover => leftover.File);
+        var claims = leftovers.OfType<Leftover.OfClaim>().ToList();
+        if (addresses.Count > 0 || claims.Count > 0)
         {
-            var living = LivingAddresses();
-            foreach (var file in _addresses.Release([.. addresses.Keys.Where(file => !living.Contains(file.Address))]) ?? [])
-                Note(addresses[file]);
+            var living = addresses.Count > 0 ? LivingAddresses() : [];
+            if (_addresses.Release([.. addresses.Keys.Where(file => !living.Contains(file.Address))], [.. claims.Select(claim => claim.File)]) is { } released)
+            {
+                foreach (var leftover in released.Select(file => addresses[file]).Concat<Leftover>(claims))
+                    Note(leftover);
+            }
         }
 
         foreach (var leftover in leftovers.OfType<Leftover.OfFile>())

@@ -32,6 +32,9 @@ internal sealed class AgentFixture : IAsyncDisposable
         ? [.. Directory.GetFiles(Addresses).Select(file => Path.GetFileName(file)!).Where(name => name != "lock" && !name.StartsWith("last_reserved_ip", StringComparison.Ordinal)).Order(StringComparer.Ordinal)]
         : [];
 
+    /// <summary>Claims of attachments, with addresses or without.</summary>
+    public string[] Claims => Directory.Exists(Path.Combine(Addresses, ".claims")) ? [.. Directory.GetFiles(Path.Combine(Addresses, ".claims")).Select(file => Path.GetFileName(file)!).Order(StringComparer.Ordinal)] : [];
+
     /// <summary>Starts to listen and answers each call with <paramref name="answer"/>; null: never answers.</summary>
     public void Start(Func<AgentRequest, AgentResponse?> answer)
     {

@@ -36,6 +36,7 @@ public sealed class AllocationFolderTests : IAsyncDisposable
             ["last_reserved_ip.1"] = "fd00:42:1::2",
             ["lock"] = "",
         }));
+        Assert.That(agent.Claims, Is.EqualTo(new[] { "c1@eth0" }), "beside them");
 
         RequireHostLocal();
         Directory.Delete(agent.Addresses, recursive: true);
@@ -66,7 +67,7 @@ public sealed class AllocationFolderTests : IAsyncDisposable
     {
         RequireHostLocal();
         agent.Start();
-        var folder = AllocationFolder.Open(Configuration());
+        var folder = AllocationFolder.Of(Configuration());
         Process waiting;
         using (folder.Lock(Deadline.In(TimeSpan.FromSeconds(10))))
         {
@@ -89,7 +90,7 @@ public sealed class AllocationFolderTests : IAsyncDisposable
     public void A_lock_that_is_never_given_back_fails_the_call_in_time()
     {
         agent.Start();
-        using var held = AllocationFolder.Open(Configuration()).Lock(default);
+        using var held = AllocationFolder.Of(Configuration()).Lock(default);
         var hurry = new Deadlines { Add = TimeSpan.FromMilliseconds(50), Del = TimeSpan.FromMilliseconds(50) };
         Assert.That((Add with { Deadlines = hurry }).Run().Verdict, Does.StartWith($"11 {agent.Addresses}/lock is held by another process"));
         Assert.That((Add with { Deadlines = hurry, Command = "DEL" }).Run().Code, Is.EqualTo(11));
@@ -129,15 +130,104 @@ public sealed class AllocationFolderTests : IAsyncDisposable
         Assert.That(agent.Reserved, Is.EqualTo(new[] { "10.42.1.8", "10.42.1.9" }));
     }
 
-    [Test]
-    public void What_a_killed_ADD_left_of_its_claim_goes_with_DEL()
+    [TestCase("c1@eth0")]
+    [TestCase("other@eth0")]
+    public void What_a_killed_ADD_left_of_its_claim_goes_with_the_next_ADD(string name)
     {
         agent.Start();
-        Put(".c1@eth0.tmp", "c1\r\neth0");
-        Assert.That(Add.Run().ExitCode, Is.Zero, "nor does it stand in the way of the next ADD");
-        Put(".c1@eth0.tmp", "c1\r\neth0");
-        (Add with { Command = "DEL" }).Run();
+        Put($".claims/{name}", name.Replace("@", "\r\n"));
+        Assert.That(Add.Run().ExitCode, Is.Zero, "nor does it stand in the way");
+        Assert.That(agent.Claims, Is.EqualTo(new[] { "c1@eth0" }));
+    }
+
+    [Test]
+    public void DEL_leaves_neither_address_nor_claim()
+    {
+        agent.Start();
+        Add.Run();
+        Add.With("CNI_CONTAINERID", "c2").Run();
+        Assert.That(agent.Claims, Is.EqualTo(new[] { "c1@eth0", "c2@eth0" }));
+        Assert.That((Add with { Command = "DEL" }).Run().Verdict, Is.EqualTo("0"));
+        Assert.That(agent.Claims, Is.EqualTo(new[] { "c2@eth0" }));
+        Assert.That(agent.Reserved, Is.EqualTo(new[] { "10.42.1.3", "fd00:42:1::3" }));
+    }
+
+    [Test]
+    public void After_a_power_cut_that_left_names_only_DEL_and_GC_still_know_whose_they_are()
+    {
+        agent.Start();
+        Add.Run();
+        Add.With("CNI_CONTAINERID", "c2").Run();
+        Put("10.42.1.2", "");
+        Put("10.42.1.3", "");
+        Assert.That(File.ReadAllText(Path.Combine(agent.Addresses, "fd00:42:1::2")), Is.Empty, "it is the same file");
+        Assert.That((Add with { Command = "DEL" }).Run().Verdict, Is.EqualTo("0"));
+        Assert.That(agent.Reserved, Is.EqualTo(new[] { "10.42.1.3", "fd00:42:1::3" }));
+        var gc = Add with { Command = "GC", Stdin = agent.Configuration(more: ""","cni.dev/valid-attachments":[{"containerID":"c2","ifname":"eth0"}]""") };
+        Assert.That(gc.Run().Verdict, Is.EqualTo("0"));
+        Assert.That(agent.Reserved, Has.Length.EqualTo(2));
+        Assert.That((gc with { Stdin = agent.Configuration(more: ",\"cni.dev/valid-attachments\":[]") }).Run().Verdict, Is.EqualTo("0"));
         Assert.That(agent.Reserved, Is.Empty);
+        Assert.That(agent.Claims, Is.Empty);
+    }
+
+    [Test]
+    public void A_claim_that_names_anothers_address_releases_nothing()
+    {
+        agent.Start();
+        Add.Run();
+        Put("10.42.1.2", "other\r\neth0");
+        Assert.That((Add with { Command = "DEL" }).Run().Verdict, Is.EqualTo("0"));
+        Assert.That(agent.Reserved, Is.EqualTo(new[] { "10.42.1.2", "fd00:42:1::2" }));
+    }
+
+    [Test]
+    public void Without_its_claims_the_folder_is_read_as_host_locals()
+    {
+        agent.Start();
+        Add.Run();
+        Directory.Delete(Path.Combine(agent.Addresses, ".claims"), recursive: true);
+        Assert.That(Add.Run().Msg, Does.Contain("10.42.1.2 has been allocated to c1"));
+        Assert.That((Add with { Command = "DEL" }).Run().Verdict, Is.EqualTo("0"));
+        Assert.That(agent.Reserved, Is.Empty);
+    }
+
+    [TestCase("DEL")]
+    [TestCase("GC")]
+    public void Where_nothing_was_ever_given_away_nothing_is_made(string command)
+    {
+        agent.Start();
+        Assert.That((Add with { Command = command, Stdin = agent.Configuration(more: ",\"cni.dev/valid-attachments\":[]") }).Run().Verdict, Is.EqualTo("0"));
+        Assert.That(Directory.Exists(agent.Addresses), Is.False);
+    }
+
+    [Test]
+    public void Who_waits_for_the_lock_stands_in_the_kernels_line()
+    {
+        agent.Start();
+        var thread = new Thread(() => Add.Run());
+        using (AllocationFolder.Of(Configuration()).Lock(Deadline.In(TimeSpan.FromSeconds(10))))
+        {
+            thread.Start();
+            while (!File.ReadAllText("/proc/locks").Contains($"-> FLOCK  ADVISORY  WRITE {Environment.ProcessId} ", StringComparison.Ordinal))
+                Thread.Yield();
+            Assert.That(agent.Reserved, Is.Empty);
+        }
+
+        thread.Join();
+        Assert.That(agent.Reserved, Has.Length.EqualTo(2));
+    }
+
+    [Test]
+    public void A_resolv_conf_becomes_the_results_DNS()
+    {
+        agent.Start();
+        var file = Path.Combine(agent.Folder, "resolv.conf");
+        var call = Add with { Stdin = agent.Configuration().Replace("\"ipam\":{", $"\"ipam\":{{\"resolvConf\":\"{file}\",") };
+        Assert.That(call.Run().Verdict, Does.StartWith($"7 cannot read ipam.resolvConf {file}: "));
+        Assert.That(agent.Reserved, Is.Empty);
+        File.WriteAllText(file, "# made by hand\ndomain example.org\nnameserver 10.96.0.10\nnameserver\tfd00::a\nsearch a b\noptions ndots:5\n");
+        Assert.That(call.Run().Json.GetProperty("dns").GetRawText(), Is.EqualTo("""{"nameservers":["10.96.0.10","fd00::a"],"domain":"example.org","search":["a","b"],"options":["ndots:5"]}"""));
     }
 
     [Test]
@@ -181,41 +271,6 @@ public sealed class AllocationFolderTests : IAsyncDisposable
         Assert.That(Add.Run().Verdict, Does.StartWith($"5 cannot make the folder of addresses {agent.Addresses} (ipam.dataDir): "));
     }
 
-    [Test]
-    public void A_delegated_plugin_gives_and_takes_the_addresses()
-    {
-        RequireHostLocal();
-        agent.Start();
-        var call = Add with { Stdin = HostLocalConfiguration.Replace("\"n\"", "\"n\",\"args\":{\"cni\":{\"ips\":[\"10.42.1.40\"]}}") };
-        Assert.That(call.Run().Msg, Does.StartWith("the IPAM plugin \"host-local\" (ipam.type) is in none of CNI_PATH"));
-        call = call.With("CNI_PATH", $"/nowhere:{Path.GetDirectoryName(HostLocal)}");
-        Assert.That(call.Run().Addresses, Is.EqualTo(new[] { "10.42.1.40/32", "fd00:42:1::2/128" }));
-        Assert.That(agent.Reserved, Has.Length.EqualTo(2));
-        Assert.That(call.Run().Msg, Does.StartWith("host-local: ").And.Contains("10.42.1.40 is not available"));
-        Assert.That((call with { Command = "DEL" }).Run().Verdict, Is.EqualTo("0"));
-        Assert.That(agent.Reserved, Is.Empty);
-    }
-
-    [Test]
-    public void A_delegated_plugin_takes_its_addresses_back_when_the_agent_refuses()
-    {
-        RequireHostLocal();
-        agent.Start(_ => Overlay.CniShim.Protocol.AgentError.Answer(100, "no"));
-        Assert.That((Add with { Stdin = HostLocalConfiguration }).With("CNI_PATH", Path.GetDirectoryName(HostLocal)).Run().Verdict, Is.EqualTo("100 no"));
-        Assert.That(agent.Reserved, Is.Empty);
-    }
-
-    [Test]
-    public void A_delegated_plugin_that_hangs_is_ended()
-    {
-        var plugin = Path.Combine(agent.Folder, "sleeper");
-        File.WriteAllText(plugin, "#!/bin/sh\nexec sleep 1000\n");
-        if (!OperatingSystem.IsWindows())
-            File.SetUnixFileMode(plugin, UnixFileMode.UserRead | UnixFileMode.UserExecute);
-        var call = Add with { Stdin = agent.Configuration().Replace("\"ipam\":{", "\"ipam\":{\"type\":\"sleeper\","), Deadlines = new() { Add = TimeSpan.FromMilliseconds(100) } };
-        Assert.That(call.With("CNI_PATH", agent.Folder).Run().Verdict, Is.EqualTo("11 the IPAM plugin sleeper did not finish ADD in time and was ended"));
-    }
-
     private static void RequireHostLocal()
     {
         if (!File.Exists(HostLocal))
@@ -225,12 +280,12 @@ public sealed class AllocationFolderTests : IAsyncDisposable
     private NetworkConfiguration Configuration()
     {
         using var stdin = new MemoryStream(System.Text.Encoding.UTF8.GetBytes(agent.Configuration()));
-        return NetworkConfiguration.Read(stdin);
+        return NetworkConfiguration.Read(stdin, Deadline.In(TimeSpan.FromMinutes(1)));
     }
 
     private void Put(string file, string text)
     {
-        Directory.CreateDirectory(agent.Addresses);
+        Directory.CreateDirectory(Path.GetDirectoryName(Path.Combine(agent.Addresses, file))!);
         File.WriteAllText(Path.Combine(agent.Addresses, file), text);
     }
 

@@ -42,6 +42,19 @@ public sealed class CniResultTests : IAsyncDisposable
         + ""","ips":[{"address":"192.0.2.1/24","interface":0},{"interface":2,"address":"10.42.1.2/32","gateway":"169.254.1.1"},{"interface":2,"address":"fd00:42:1::2/128","gateway":"fe80::1"}]"""
         + ""","routes":[{"dst":"192.0.2.0/24"},{"dst":"0.0.0.0/0","gw":"169.254.1.1"},{"dst":"::/0","gw":"fe80::1"}],"dns":{"domain":"d"}}""" + "\n"));
 
+    [Test]
+    public void Chained_a_result_of_a_later_version_becomes_one_of_the_version_asked_for() => Assert.That(
+        Add(agent.Configuration("0.4.0", """
+            ,"prevResult":{"cniVersion":"1.1.0","interfaces":[{"name":"first","mtu":1400,"socketPath":"/x","custom":true}],"ips":[{"address":"192.0.2.1/24","interface":0}],"routes":[{"dst":"192.0.2.0/24","mtu":1400,"scope":0}]}
+            """)),
+        Does.StartWith("""{"cniVersion":"0.4.0","interfaces":[{"name":"first","custom":true},""")
+            .And.Contains(""","ips":[{"version":"4","address":"192.0.2.1/24","interface":0},{"version":"4",""").And.Contains(""","routes":[{"dst":"192.0.2.0/24"},"""));
+
+    [Test]
+    public void Chained_a_result_of_an_earlier_version_becomes_one_of_the_version_asked_for() => Assert.That(
+        Add(agent.Configuration("1.0.0", ""","prevResult":{"cniVersion":"0.4.0","ips":[{"version":"4","address":"192.0.2.1/24"}]}""")),
+        Does.Contain(""","ips":[{"address":"192.0.2.1/24"},{"interface":1,"""));
+
     [TestCase(""","runtimeConfig":{"dns":{"Servers":["10.96.0.10"],"Searches":["s"],"Options":["ndots:5"]}}""", TestName = "DNS_of_containerd_in_PascalCase")]
     [TestCase(""","runtimeConfig":{"dns":{"servers":["10.96.0.10"],"searches":["s"],"options":["ndots:5"]}}""", TestName = "DNS_of_the_runtime_in_camelCase")]
     [TestCase(""","DNS":{"nameservers":["10.96.0.10"],"search":["s"],"options":["ndots:5"]}""", TestName = "DNS_of_the_configuration")]

@@ -28,6 +28,9 @@ internal sealed record PluginCall
 
     public required string Stdin { get; init; }
 
+    /// <summary>Takes the place of <see cref="Stdin"/>; null: does not.</summary>
+    public Stream? Input { get; init; }
+
     public string OwnNetns { get; init; } = NotOwn;
 
     public Deadlines Deadlines { get; init; } = new() { AgentStart = TimeSpan.Zero };
@@ -48,7 +51,7 @@ internal sealed record PluginCall
         var plugin = new Plugin(new CniEnvironment
         {
             Variable = name => name == "CNI_COMMAND" ? Command : Variables.GetValueOrDefault(name),
-            Stdin = stdin,
+            Stdin = Input ?? stdin,
             Stdout = stdout,
             Stderr = stderr,
             Deadlines = Deadlines,

@@ -4,8 +4,18 @@ using System.Runtime.InteropServices;
 namespace Overlay.Tests.CniShim;
 
 /// <summary>The program as a runtime starts it: a process with variables, pipes and an exit code.</summary>
-public class ProgramTests
+[FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
+public sealed class ProgramTests : IAsyncDisposable
 {
+    private static readonly string Plugin = Path.Combine(AppContext.BaseDirectory, "overlay-cni");
+
+    // Where the runtime that compiles as it goes runs the program, it has opened files of its own under the numbers that were closed before any of ours is called.
+    private static readonly string NativePlugin = Path.Combine(SourceTree.Root, "artifacts", "bin", "overlay-cni");
+
+    private readonly AgentFixture agent = new();
+
+    public ValueTask DisposeAsync() => agent.DisposeAsync();
+
     [TestCase("VERSION", 0, """{"cniVersion":"1.1.0","supportedVersions":["0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}""" + "\n")]
     [TestCase("ADD", 1, """{"cniVersion":"0.4.0","code":8,"msg":"plugin's netns and netns from CNI_NETNS should not be the same (\"/proc/self/ns/net\")"}""" + "\n")]
     [TestCase("", 0, "")]
@@ -37,5 +47,62 @@ public class ProgramTests
         process.WaitForExit();
         Assert.That(File.ReadAllLines(file), Has.Length.EqualTo(2));
         File.Delete(file);
+    }
+
+    [TestCase(">&-")]
+    [TestCase(">/dev/full")]
+    [TestCase("| true")]
+    public void A_result_that_the_runtime_does_not_get_is_undone(string redirection)
+    {
+        if (redirection == ">&-")
+            RequireNative();
+        agent.Start();
+        var isPipe = redirection == "| true";
+        var start = Shell(isPipe ? "exec \"$0\"" : $"exec \"$0\" {redirection}", "ADD");
+        start.RedirectStandardInput = start.RedirectStandardError = true;
+        start.RedirectStandardOutput = isPipe;
+        using var process = Process.Start(start)!;
+        if (isPipe)
+            process.StandardOutput.Close(); // nobody reads
+        process.StandardInput.Write(agent.Configuration());
+        process.StandardInput.Close();
+        var said = process.StandardError.ReadToEnd();
+        process.WaitForExit();
+        Assert.That(process.ExitCode, Is.EqualTo(1), said);
+        Assert.That(said, Does.StartWith("the result cannot be written to stdout: write: "));
+        Assert.That(agent.Asked.Select(request => request.Command), Is.EqualTo(new[] { "ADD", "DEL" }));
+        Assert.That(agent.Asked.Last().Began, Is.GreaterThan(agent.Asked.First().Began), "else the agent takes it for an earlier one");
+        Assert.That(agent.Reserved, Is.Empty);
+    }
+
+    [Test]
+    public void Without_a_stdin_there_is_an_error_on_stdout()
+    {
+        RequireNative();
+        var start = Shell("exec \"$0\" <&-", "ADD");
+        start.RedirectStandardOutput = true;
+        using var process = Process.Start(start)!;
+        Assert.That(process.StandardOutput.ReadToEnd(), Does.StartWith("""{"cniVersion":"1.1.0","code":6,"msg":"error unmarshall network config: """));
+        process.WaitForExit();
+        Assert.That(process.ExitCode, Is.EqualTo(1));
+    }
+
+    private static void RequireNative()
+    {
+        if (!File.Exists(NativePlugin))
+            Assert.Ignore($"Needs the native plugin at {NativePlugin}: ./build.ps1 build");
+    }
+
+    private static ProcessStartInfo Shell(string script, string command)
+    {
+        var start = new ProcessStartInfo("/bin/sh") { ArgumentList = { "-c", script, script.EndsWith("&-", StringComparison.Ordinal) ? NativePlugin : Plugin } };
+        start.Environment["DOTNET_ROOT"] = Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "../../.."));
+        start.Environment["CNI_COMMAND"] = command;
+        start.Environment["CNI_CONTAINERID"] = "c1";
+        start.Environment["CNI_IFNAME"] = "eth0";
+        start.Environment["CNI_NETNS"] = "/proc/self/ns/net";
+        start.Environment["CNI_NETNS_OVERRIDE"] = "1";
+        start.Environment["CNI_PATH"] = "/opt/cni/bin";
+        return start;
     }
 }

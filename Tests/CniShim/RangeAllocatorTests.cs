@@ -1,6 +1,7 @@
 extern alias shim;
 
 using CsCheck;
+using shim::Overlay.CniShim;
 using shim::Overlay.CniShim.Ipam;
 using shim::Overlay.CniShim.Spec;
 using shim::Overlay.PolicyEngine.Model;
@@ -76,17 +77,24 @@ public class RangeAllocatorTests
         Assert.That(() => RangeSet.ReadAll(Configuration($$$"""{"ipam":{"ranges":{{{ranges}}}}}""")), Throws.InstanceOf<CniException>().With.Message.EqualTo(msg));
 
     [Test]
-    public void Range_sets_of_the_runtime_come_first_then_an_old_style_subnet()
+    public void An_old_style_subnet_comes_before_the_ranges()
+    {
+        var sets = RangeSet.ReadAll(Configuration("""{"ipam":{"subnet":"10.2.0.0/24","rangeEnd":"10.2.0.9","ranges":[[{"subnet":"10.3.0.0/24"}]]}}"""));
+        Assert.That(sets.Select(set => set.ToString()), Is.EqualTo(new[] { "10.2.0.1-10.2.0.9", "10.3.0.1-10.3.0.254" }));
+    }
+
+    [Test]
+    public void Range_sets_of_the_runtime_take_the_place_of_those_of_their_family()
     {
         var sets = RangeSet.ReadAll(Configuration(
-            """{"ipam":{"subnet":"10.2.0.0/24","rangeEnd":"10.2.0.9","ranges":[[{"subnet":"10.3.0.0/24"}]]},"runtimeConfig":{"IPRanges":[[{"subnet":"10.1.0.0/24","gateway":"10.1.0.254"}]]}}"""));
-        Assert.That(sets.Select(set => set.ToString()), Is.EqualTo(new[] { "10.1.0.1-10.1.0.254", "10.2.0.1-10.2.0.9", "10.3.0.1-10.3.0.254" }));
+            """{"ipam":{"subnet":"10.2.0.0/24","ranges":[[{"subnet":"10.3.0.0/24"}],[{"subnet":"fd00::/120"}]]},"runtimeConfig":{"IPRanges":[[{"subnet":"10.1.0.0/24","gateway":"10.1.0.254"}]]}}"""));
+        Assert.That(sets.Select(set => set.ToString()), Is.EqualTo(new[] { "10.1.0.1-10.1.0.254", "fd00::1-fd00::ff" }));
     }
 
     private static NetworkConfiguration Configuration(string json)
     {
         using var stdin = new MemoryStream(System.Text.Encoding.UTF8.GetBytes(json));
-        return NetworkConfiguration.Read(stdin);
+        return NetworkConfiguration.Read(stdin, Deadline.In(TimeSpan.FromMinutes(1)));
     }
 
     private static AddressRange Range(bool v6, int number, int one, int other, int gateway)

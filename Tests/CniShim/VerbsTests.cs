@@ -1,5 +1,6 @@
 extern alias shim;
 
+using System.IO.Pipes;
 using System.Net.Sockets;
 using Overlay.CniShim.Protocol;
 using Overlay.Dataplane.Cni;
@@ -258,6 +259,49 @@ public sealed class VerbsTests : IAsyncDisposable
         Assert.That(status.Run().Verdict, Does.StartWith("50 no agent listens at"));
         agent.Start();
         Assert.That(status.Run(), Is.EqualTo(new PluginOutcome(0, "", "")));
+    }
+
+    [TestCase("ok\n", 0, "0")]
+    [TestCase("ok\n", 44, "0")]
+    [TestCase("unready\nthe datastore has been away for 5 minutes\n", 0, "51 the datastore has been away for 5 minutes")]
+    [TestCase("ok\n", 46, "50 no agent listens at")]
+    [TestCase("unready\nno\n", 46, "50 no agent listens at")]
+    [TestCase("", 0, "50 no agent listens at")]
+    public void STATUS_while_the_agent_is_away_is_what_its_heartbeat_said_a_moment_ago(string heartbeat, int age, string verdict)
+    {
+        var file = Path.Combine(agent.Folder, "heartbeat");
+        File.WriteAllText(file, heartbeat);
+        File.SetLastWriteTimeUtc(file, DateTime.UtcNow - TimeSpan.FromSeconds(age));
+        Assert.That((Add with { Command = "STATUS" }).Run().Verdict, Does.StartWith(verdict));
+    }
+
+    [Test]
+    public void STATUS_is_what_the_agent_says_whatever_its_heartbeat_said()
+    {
+        File.WriteAllText(Path.Combine(agent.Folder, "heartbeat"), "ok\n");
+        agent.Start(_ => AgentError.Answer(51, "no route to the other nodes"));
+        Assert.That((Add with { Command = "STATUS" }).Run().Verdict, Is.EqualTo("51 no route to the other nodes"));
+    }
+
+    [Test]
+    public void STATUS_is_50_when_no_address_can_be_given_away()
+    {
+        agent.Start();
+        var status = Add with { Command = "STATUS", Deadlines = hurry };
+        File.WriteAllText(Path.Combine(agent.Folder, "networks"), "a file");
+        Assert.That(status.Run().Verdict, Does.StartWith($"50 no address can be given away: cannot make the folder of addresses {agent.Addresses}"));
+        File.Delete(Path.Combine(agent.Folder, "networks"));
+        Directory.CreateDirectory(Path.Combine(agent.Addresses, ".probe.tmp"));
+        Assert.That(status.Run().Verdict, Does.StartWith($"50 no address can be given away: open {agent.Addresses}/.probe.tmp: "));
+    }
+
+    [Test]
+    public void A_configuration_that_does_not_end_is_not_waited_for()
+    {
+        using var pipe = new AnonymousPipeServerStream(PipeDirection.Out);
+        pipe.Write("{\"cniVersion\":"u8);
+        using var stdin = new DescriptorStream(new(pipe.ClientSafePipeHandle.DangerousGetHandle(), ownsHandle: false));
+        Assert.That((Add with { Input = stdin, Deadlines = hurry }).Run().Verdict, Is.EqualTo("5 error reading from stdin: the network configuration did not end in time; close stdin behind it"));
     }
 
     [Test]

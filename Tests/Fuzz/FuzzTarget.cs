@@ -34,7 +34,7 @@ internal sealed record FuzzTarget(string Name, Func<byte[], string> Read, Func<I
         OfFolder("attachment", "attachment", ReadAttachment),
         OfFolder("allocation", "allocation", ReadAllocation),
         OfFolder("request", "request", input => Refusable<JsonException>(() => AgentLine.ReadRequest(input)) + Refusable<JsonException>(() => AgentLine.ReadResponse(input))),
-        OfFolder("network-configuration", "network-configuration", input => Refusable<JsonException>(() => Refusable<CniException>(() => NetworkConfiguration.Read(new MemoryStream(input)).Name))),
+        OfFolder("network-configuration", "network-configuration", input => Refusable<JsonException>(() => Refusable<CniException>(() => NetworkConfiguration.Read(new MemoryStream(input), default).Name))),
         OfGoldens("nftables", payload => NftablesDecodingTests.ReadEverything(payload)),
         OfGoldens("rtnetlink", payload => RtnetlinkReplyTests.ReadAnything(payload)),
         OfGoldens("conntrack", payload => Refusable<NetlinkFormatException>(() => ConntrackMessage.Parse(new NetlinkMessage(256, 0, 1, payload)))),
@@ -81,10 +81,11 @@ internal sealed record FuzzTarget(string Name, Func<byte[], string> Read, Func<I
     private static string ReadAllocation(byte[] input) => InFolder(folder =>
     {
         var configuration = Encoding.UTF8.GetBytes($$$"""{"cniVersion":"1.1.0","name":"n","ipam":{"dataDir":"{{{folder}}}"}}""");
-        var allocations = AllocationFolder.Open(NetworkConfiguration.Read(new MemoryStream(configuration)));
+        var allocations = AllocationFolder.Of(NetworkConfiguration.Read(new MemoryStream(configuration), default));
+        Directory.CreateDirectory(Path.Combine(folder, "n"));
         File.WriteAllBytes(Path.Combine(folder, "n", "10.42.1.5"), input);
         File.WriteAllBytes(Path.Combine(folder, "n", "last_reserved_ip.0"), input);
-        return $"{string.Join('\n', allocations.Read())} {allocations.LastReserved(0)}";
+        return $"{string.Join('\n', allocations.ReadAll())} {allocations.LastReserved(0)}";
     });
 
     private static string InFolder(Func<string, string> read)

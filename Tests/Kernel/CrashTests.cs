@@ -10,7 +10,7 @@ public sealed partial class CrashTests
 {
     private static readonly FaultPoint[] OfFailedAdd = [FaultPoint.ShimAddressUndone, FaultPoint.AgentStepUndone];
     private static readonly FaultPoint[] OfDelete = [FaultPoint.ShimUnwired, FaultPoint.ShimAddressReleased, FaultPoint.AgentPairRemoved, FaultPoint.AgentAttachmentDeleted, FaultPoint.AgentPodForgotten, FaultPoint.AgentWithdrawn];
-    private static readonly FaultPoint[] OfDeleteWithoutAgent = [FaultPoint.ShimDeleteWritten, FaultPoint.ShimDeleteQueued];
+    private static readonly FaultPoint[] OfDeleteWithoutAgent = [FaultPoint.ShimPairRemoved, FaultPoint.ShimDeleteWritten, FaultPoint.ShimDeleteQueued];
 
     private static readonly string[] Points = Enum.GetNames<FaultPoint>();
 
@@ -90,10 +90,10 @@ public sealed partial class CrashTests
     // passed by AgentStepUndone.
     [TestCase("Dataplane/Cni/CniVerbs.cs", @"attachments\.(Write|Delete)\(|\.CommitPolicy\(\)|wiring\.(Wire|Route|Unwire)\(|^ +(Forget|Publish)\(.*\);")]
     [TestCase("Dataplane/Cni/PodWiring.cs", @"= Create\(attachment|SetUpOutside\(attachment, index\);|SetUpInside\(netns, attachment, index\);")]
-    [TestCase("CniShim/Verbs.cs", @"= ipam\.Add\(|= Ask\(wanted|pending\.Add\(")]
+    [TestCase("CniShim/Verbs.cs", @"= ipam\.Add\(|= Ask\(wanted|HostInterface\.Remove\(|deadline\.Part\(AgentPart\)\);$")]
     [TestCase("CniShim/DeleteQueue.cs", @"\.Flush\(|File\.Move\(")]
     [TestCase("CniShim/Ipam/BuiltInIpam.cs", @"^ {12}folder\.Release\(")]
-    [TestCase("CniShim/Ipam/AllocationFolder.cs", @"WriteText\(file, \$|Libc\.link\(")]
+    [TestCase("CniShim/Ipam/AllocationFolder.cs", @"WriteText\(folder\.FileOfClaim|Libc\.link\(|^ +folder\.Release\(")]
     public void Every_step_has_its_point(string file, string steps)
     {
         const int near = 6;

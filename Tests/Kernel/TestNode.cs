@@ -177,7 +177,7 @@ internal sealed class TestNode : IDisposable
     }
 
     /// <summary>Every file that says that a pod is here, or was to be: reserved addresses, attachments, statuses, DELs that wait.</summary>
-    public IEnumerable<string> PodFiles => new[] { Path.Combine(IpamDir, "overlay"), Attachments, Statuses, Queue }
+    public IEnumerable<string> PodFiles => new[] { Path.Combine(IpamDir, "overlay"), Path.Combine(IpamDir, "overlay", ".claims"), Attachments, Statuses, Queue }
         .Where(Directory.Exists).SelectMany(Directory.GetFiles)
         .Where(file => Path.GetFileName(file) is not "lock" && !Path.GetFileName(file).StartsWith("last_reserved_ip.", StringComparison.Ordinal));
 

@@ -84,6 +84,15 @@ public class LeftoverTests
         Assert.That(sight.Leftovers(), Is.EqualTo(new[] { new Leftover.OfFile("/state/attachments/.c1-eth0.json.tmp", "its writer died before it renamed it") }));
     }
 
+    [Test]
+    public void A_claim_goes_when_its_container_is_not_wired()
+    {
+        var claim = new ClaimFile("/networks/overlay/.claims/c1@eth0", "c1", "eth0", Old);
+        Assert.That((Living with { Claims = [claim] }).Leftovers(), Is.Empty);
+        Assert.That(Kinds(Living with { Claims = [claim with { IfName = "net1" }] }), Is.EqualTo(new[] { "file" }));
+        Assert.That(Kinds(Living with { Claims = [claim with { IfName = "net1", Written = Now }] }), Is.Empty);
+    }
+
     // After a power cut; no DEL will ever name it.
     [Test]
     public void An_address_file_without_content_goes() =>
