@@ -34,19 +34,7 @@ internal sealed class PodWiring(NodeKernel kernel)
         if (attachment.HostPorts.Any(port => port.PodAddress.Family == Family.IPv4))
             Sysctl.Set($"ipv4/conf/{attachment.HostInterface}/route_localnet", 1);
 
-        using var inside = netns.OpenSocket(NetlinkProtocol.NETLINK_ROUTE);
-        try
-        {
-            SetUpInside(inside, attachment, index, attachment.Addresses);
-        }
-        catch (NetlinkException refused) when (refused.Errno == Errno.EACCES && attachment.Addresses.Any(address => address.Family == Family.IPv6))
-        {
-            // Some runtimes switch IPv6 off in new namespaces; only the sysctl switches it on.
-            if (!netns.Run(() => Sysctl.Set($"ipv6/conf/{attachment.IfName}/disable_ipv6", 0)))
-                throw;
-            SetUpInside(inside, attachment, index, attachment.Addresses.Where(address => address.Family == Family.IPv6));
-        }
-
+        SetUpInside(netns, attachment, index);
         Fault.Pass(FaultPoint.AgentPodEndUp);
     }
 
@@ -125,6 +113,22 @@ internal sealed class PodWiring(NodeKernel kernel)
         if (attachment.Addresses.Any(address => address.Family == Family.IPv6))
             AddressMessage.WriteNew(writer, socket.NextSequence(), new() { Index = index, Prefix = HostLinkLocal, Flags = IfaF.IFA_F_NODAD, Scope = RtScope.RT_SCOPE_LINK });
         socket.Request(writer, $"set up {attachment.HostInterface} of pod {attachment.Pod}");
+    }
+
+    private static void SetUpInside(Netns netns, Attachment attachment, int index)
+    {
+        using var inside = netns.OpenSocket(NetlinkProtocol.NETLINK_ROUTE);
+        try
+        {
+            SetUpInside(inside, attachment, index, attachment.Addresses);
+        }
+        catch (NetlinkException refused) when (refused.Errno == Errno.EACCES && attachment.Addresses.Any(address => address.Family == Family.IPv6))
+        {
+            // Some runtimes switch IPv6 off in new namespaces; only the sysctl switches it on.
+            if (!netns.Run(() => Sysctl.Set($"ipv6/conf/{attachment.IfName}/disable_ipv6", 0)))
+                throw;
+            SetUpInside(inside, attachment, index, attachment.Addresses.Where(address => address.Family == Family.IPv6));
+        }
     }
 
     private static void SetUpInside(NetlinkSocket socket, Attachment attachment, int index, IEnumerable<InetAddress> addresses)

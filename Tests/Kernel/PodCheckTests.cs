@@ -153,7 +153,7 @@ public class PodCheckTests
         Assert.That(node.Ask(collect with { Grace = 0, Network = "other" }).Error, Is.Null);
         Assert.That(pod.Check().ExitCode, Is.Zero);
         Assert.That(node.Ask(collect with { Grace = 0 }).Error, Is.Null);
-        Assert.That(pod.Net.TryRun("ip link show eth0").ExitCode, Is.Not.Zero);
+        TestCluster.Eventually(() => pod.Net.TryRun("ip link show eth0").ExitCode != 0, "the pod's interface is gone");
         pod.Remove();
     }
 

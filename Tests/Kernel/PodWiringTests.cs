@@ -101,6 +101,17 @@ public class PodWiringTests
         Assert.That(_node.Run("ip -o link show"), Does.Not.Contain("ovl"));
     }
 
+    // Some runtimes do that to every new namespace.
+    [Test]
+    public void IPv6_that_is_switched_off_in_the_pods_namespace_is_switched_on()
+    {
+        _pod.Run("sysctl -q -w net.ipv6.conf.default.disable_ipv6=1");
+        var pod = Attachment();
+        Wire(pod);
+        Assert.That(_pod.Run("ip -6 address show dev eth0 scope global"), Does.Contain("inet6 fd00:42::5/128"));
+        Assert.That(_pod.Run("ip -6 route show"), Does.Contain("default via fe80::1 dev eth0"));
+    }
+
     [Test]
     public void A_pod_of_one_family_gets_only_that_family()
     {
