@@ -38,6 +38,7 @@ public class IsolationTests
     {
         _cluster = TestCluster.Create(1);
         var node = _cluster.Nodes[0];
+        TestCluster.Eventually(() => node.Net.Run("ip -6 address show tentative").Length == 0, "the uplink's own address, and so its routes, are settled");
         var (links, routes) = (node.Net.Run("ip -o link show type veth"), node.Net.Run("ip route show table all"));
 
         // A table with an owner (Linux 5.12) is for nobody else to change, and goes with its owner's socket.

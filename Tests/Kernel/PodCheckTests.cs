@@ -31,8 +31,8 @@ public class PodCheckTests
         Case("node", "ip neigh del 10.42.1.2 dev OVL", "the host has no permanent neighbour 10.42.1.2"),
         Case("node", "ip neigh del fd00:42:1::2 dev OVL", "the host has no permanent neighbour fd00:42:1::2"),
         Case("node", "sysctl -qw net.ipv4.conf.OVL.route_localnet=0", "route_localnet is not 1"),
-        Case("node", "sysctl -qw net.ipv4.ip_forward=0", "the host does not forward IPv4"),
-        Case("node", "sysctl -qw net.ipv6.conf.all.forwarding=0", "the host does not forward IPv6"),
+        Case("node with read-only sysctls", "sysctl -qw net.ipv4.ip_forward=0", "the host does not forward IPv4"),
+        Case("node with read-only sysctls", "sysctl -qw net.ipv6.conf.all.forwarding=0", "the host does not forward IPv6"),
         Case("node", "nft delete table inet overlay", "table inet overlay"),
     ];
 
@@ -54,6 +54,8 @@ public class PodCheckTests
         {
             var healthy = pod.Check();
             Assert.That(healthy.ExitCode, Is.Zero, healthy.Output);
+            if (where == "node with read-only sysctls")
+                Restart(node, hasReadOnlySysctls: true); // or the agent turns it on again at once
             (where == "pod" ? pod.Net : node.Net).Run(command.Replace("OVL", pod.HostInterface));
             var answer = pod.Check();
             Assert.That(answer.ExitCode, Is.Not.Zero);
@@ -63,11 +65,15 @@ public class PodCheckTests
         {
             Assert.That(pod.Remove().ExitCode, Is.Zero);
             node.Net.Run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
-            if (command.StartsWith("nft", StringComparison.Ordinal))
-            {
-                node.StopAgent();
-                node.StartAgent();
-            }
+            if (node.HasReadOnlySysctls || command.StartsWith("nft", StringComparison.Ordinal))
+                Restart(node, hasReadOnlySysctls: false);
+        }
+
+        static void Restart(TestNode node, bool hasReadOnlySysctls)
+        {
+            node.StopAgent();
+            node.HasReadOnlySysctls = hasReadOnlySysctls;
+            node.StartAgent();
         }
     }
 
