@@ -141,7 +141,8 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             revocation.Judge(dataplane.Forbids);
             if (_serving)
                 KeepUp(verbs, heartbeat);
-            await waits.AnyAsync(_serving && due < DateTime.UtcNow + Heartbeat.Period ? due : DateTime.UtcNow + Heartbeat.Period);
+            var beat = DateTime.UtcNow + Heartbeat.Period;
+            await waits.AnyAsync(_serving && due < beat ? due : beat);
         }
     }
 
@@ -275,7 +276,6 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         }
 
         reaper.Begin(kernel.Links.Devices.Keys, dataplane.Store.Attachments, isComplete: unreadable.Count == 0);
-
         return gone;
     }
 }

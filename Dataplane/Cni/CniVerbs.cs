@@ -30,7 +30,8 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, PodChe
     private const int MostToTell = 3;
     private const long NanosecondsPerSecond = 1_000_000_000;
 
-        private readonly Dictionary<AttachmentKey, long> _deleted = [];
+    // When the last DEL of an attachment was done (BootClock), for as long as an ADD that began before it may still come.
+    private readonly Dictionary<AttachmentKey, long> _deleted = [];
 
     /// <summary>Does what is asked and says how it went. Never throws for what the plugin sent or the kernel refused.</summary>
     /// <param name="request">What is asked.</param>

@@ -51,10 +51,12 @@ internal sealed class PodCheck(NodeKernel kernel)
         if (HasFamily(attachment, Family.IPv6) && !AddressMessage.Dump(kernel.Route, host.Index).Any(address => address.Prefix.Address == Ownership.GatewayIPv6))
             yield return $"{name} lacks the gateway's address {Ownership.GatewayIPv6}";
         var neighbors = NeighborMessage.Dump(kernel.Route, Af.AF_UNSPEC, host.Index);
-        foreach (var address in attachment.Addresses.ToList())
+        var routed = attachment.Addresses.Select(address => address.Family).Distinct()
+            .SelectMany(family => RouteMessage.Dump(kernel.Route, family, (Rtprot)Ownership.RouteProtocol))
+            .Where(route => route.OutputInterface == host.Index).Select(route => route.Destination).ToHashSet();
+        foreach (var address in attachment.Addresses.ToList()) // a span's enumerator does not outlive a yield
         {
-            var destination = Cidr.Host(address);
-            if (!RouteMessage.Dump(kernel.Route, address.Family, (Rtprot)Ownership.RouteProtocol).Any(route => route.Destination == destination && route.OutputInterface == host.Index))
+            if (!routed.Contains(Cidr.Host(address)))
                 yield return $"the host has no route to {address} by {name}";
             if (!IsPermanent(neighbors, address, attachment.PodMac))
                 yield return $"the host has no permanent neighbour {address} at {attachment.PodMac} on {name}";
@@ -62,9 +64,9 @@ internal sealed class PodCheck(NodeKernel kernel)
 
         if (attachment.HostPorts.Any(port => port.PodAddress.Family == Family.IPv4) && Sysctl.Read($"ipv4/conf/{name}/route_localnet") != 1)
             yield return $"net/ipv4/conf/{name}/route_localnet is not 1, so 127.0.0.1 does not reach the pod's host ports";
-        if (HasFamily(attachment, Family.IPv4) && Sysctl.Read("ipv4/ip_forward") != 1)
+        if (HasFamily(attachment, Family.IPv4) && !Forwarding.IsOn(Family.IPv4))
             yield return "the host does not forward IPv4: net/ipv4/ip_forward is not 1";
-        if (HasFamily(attachment, Family.IPv6) && Sysctl.Read("ipv6/conf/all/forwarding") != 1)
+        if (HasFamily(attachment, Family.IPv6) && !Forwarding.IsOn(Family.IPv6))
             yield return "the host does not forward IPv6: net/ipv6/conf/all/forwarding is not 1";
     }
 

@@ -1,5 +1,6 @@
 using Overlay.Dataplane.Desired;
 using Overlay.PolicyEngine.Compile;
+using Overlay.PolicyEngine.Model;
 
 namespace Overlay.Dataplane.Kernel;
 
@@ -14,6 +15,9 @@ public static class Forwarding
 
     // A kernel without IPv6 has no such key, and nothing to forward.
     private static IEnumerable<string> Off => new[] { IPv4, IPv6 }.Where(key => Sysctl.Read(key) == 0);
+
+    /// <summary>Whether packets of a family are forwarded, as far as the node as a whole decides.</summary>
+    public static bool IsOn(Family family) => !Off.Contains(family == Family.IPv4 ? IPv4 : IPv6);
 
     /// <summary>Turns forwarding on where it is off, one family whatever becomes of the other.</summary>
     public static ForwardingRepair Enable()
