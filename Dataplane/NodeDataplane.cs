@@ -13,13 +13,13 @@ namespace Overlay.Dataplane;
 /// One node from knowledge to kernel: store, projections and tables, joined. Not thread-safe: the agent's loop alone calls it.
 /// Changes only mark what is to be done; <see cref="Commit"/> does it, policy first, so that nothing is reachable before it is judged.
 /// </summary>
-/// <param name="configuration">The node's configuration.</param>
+/// <param name="configuration">The node's configuration at start.</param>
 /// <param name="kernel">The kernel of this network namespace.</param>
 /// <param name="log">Where events go.</param>
 internal sealed partial class NodeDataplane(OverlayConfiguration configuration, NodeKernel kernel, ILogger log)
 {
-    private readonly RulesetOptions _options = new(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished, configuration.VxlanPort);
-    private readonly RulesetProjection _projection = new(new RulesetOptions(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished, configuration.VxlanPort));
+    private OverlayConfiguration _configuration = configuration;
+    private RulesetProjection _projection = new(configuration.Ruleset);
     private readonly Dictionary<NamespacedName, Policy> _quarantined = [];
     private PodNetwork _network = new([], []);
     private EquatableArray<Degradation> _projected = [];
@@ -29,7 +29,6 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
     private TimeSpan _resyncDuration;
     private NodeRows _rows = NodeRows.Empty;
     private bool _rowsStale;
-    private int _underlayMtu;
     private long _revision;
     private IReadOnlyList<string> _forwardingRefusals = [];
 
@@ -37,16 +36,35 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
     public ClusterStore Store { get; } = new(isolateUnknown: configuration.DatastoreDirectory is null);
 
     /// <summary>This node's own object, or null while the datastore has none.</summary>
-    public Node? Node => Store.Nodes.FirstOrDefault(node => node.Name == configuration.NodeName);
+    public Node? Node => Store.Nodes.FirstOrDefault(node => node.Name == _configuration.NodeName);
 
     /// <summary>This node's pod prefixes: configured ones, else the Node's.</summary>
-    public EquatableArray<Cidr> PodCidrs => configuration.PodCidrs.Count > 0 ? configuration.PodCidrs : Node?.PodCidrs ?? [];
+    public EquatableArray<Cidr> PodCidrs => _configuration.PodCidrs.Count > 0 ? _configuration.PodCidrs : Node?.PodCidrs ?? [];
 
-    /// <summary>UDP port of the tunnels.</summary>
-    public ushort VxlanPort => configuration.VxlanPort;
+    /// <summary>UDP port of the tunnels; null: they have none.</summary>
+    public ushort? VxlanPort => _configuration.Encapsulation == Encapsulation.Vxlan ? _configuration.VxlanPort : null;
+
+    /// <summary>What carries packets between nodes; empty before the first commit.</summary>
+    public Underlay Underlay { get; private set; } = new([], []);
 
     /// <summary>MTU of pods' interfaces, bytes; 0 before the first commit.</summary>
     public int Mtu { get; private set; }
+
+    /// <summary>
+    /// Takes over another configuration of the node, from the next <see cref="Resync"/> on. Nothing is torn down for it: the tables find what differs. Of the keys that are read at start alone
+    /// (<see cref="ConfigurationKey.IsLive"/>), the values must be the same.
+    /// </summary>
+    public void Reconfigure(OverlayConfiguration configuration)
+    {
+        var before = _configuration;
+        _configuration = configuration;
+        _nodeStale = true;
+        if (configuration.Ruleset == before.Ruleset)
+            return;
+        _projection = RulesetProjection.Of(Wanted());
+        _rulesetStale = true;
+        _verdictsChanged = true;
+    }
 
     /// <summary>Takes over a change of the datastore.</summary>
     public void Apply(ClusterChange change)
@@ -147,8 +165,7 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
         var isKnown = !_rulesetStale;
         CommitPolicy();
         var wanted = _projection.Current;
-        var state = Store.ToClusterState(_options, _network);
-        var anew = RulesetProjection.FromScratch(state with { Policies = [.. state.Policies.Select(policy => _quarantined.GetValueOrDefault(policy.Name, policy))] });
+        var anew = RulesetProjection.FromScratch(Wanted());
         if (NftText.Print(wanted) is var text && NftText.Print(anew) is var referee && text != referee)
             Log.Disagreement(log, FirstDifference(text, referee));
         if (isKnown)
@@ -173,6 +190,13 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
         foreach (var row in drift)
             Log.DriftRepaired(log, row);
         _driftRepaired += drift.Count;
+    }
+
+    // Policies in quarantine as what stands in for them.
+    private ClusterState Wanted()
+    {
+        var state = Store.ToClusterState(_configuration.Ruleset, _network);
+        return state with { Policies = [.. state.Policies.Select(policy => _quarantined.GetValueOrDefault(policy.Name, policy))] };
     }
 
     private void CommitRuleset()
@@ -264,16 +288,15 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
     // Nodes change seldom: all rows are computed whole, and the delta tables find what differs. Pods come and go all the time: theirs are added and dropped by themselves (Carry).
     private void Reproject()
     {
-        var underlay = Underlay.Find(kernel, configuration.NodeAddress.Count > 0 ? configuration.NodeAddress : Node?.InternalIPs ?? []);
-        var projected = NodeProjection.Project(configuration.NodeName, Store.Nodes, configuration, Store.Attachments, underlay.Mtu);
+        Underlay = MachineAddresses.Underlay(kernel, _configuration.NodeAddress, Node?.InternalIPs ?? []);
+        var projected = NodeProjection.Project(_configuration.NodeName, Store.Nodes, _configuration, Store.Attachments, Underlay);
         kernel.Want(projected.Rows);
         _rows = projected.Rows;
         _rowsStale = false;
-        _underlayMtu = underlay.Mtu;
         _verdictsChanged |= projected.Network != _network;
         _network = projected.Network;
         _projection.SetNetwork(_network);
-        _projected = [.. projected.Degradations, .. underlay.Degradations];
+        _projected = projected.Degradations;
         Mtu = projected.Mtu;
         _nodeStale = false;
     }

@@ -85,7 +85,7 @@ internal sealed class PodWiring(NodeKernel kernel)
                 new() { Index = index, Name = attachment.IfName, Address = attachment.PodMac, Mtu = mtu, NetnsDescriptor = netns.Descriptor });
             if (kernel.Route.Batch(writer) is not [var failure, ..])
             {
-                kernel.Links.Appeared(attachment.HostInterface, index);
+                kernel.Links.Appeared(attachment.HostInterface, index, mtu);
                 return index;
             }
 

@@ -19,7 +19,7 @@ public class NodeTextTests
         net.Run("ip link set ovl0 up");
         Node[] nodes = [NodeOf(1), NodeOf(2), NodeOf(3)];
         var pod = new Attachment("c", "eth0", new("a", "b"), "", "", "ovl0", new(0x02_00_00_00_00_99), [InetAddress.Parse("10.42.1.5"), InetAddress.Parse("fd00:42:1::5")], "");
-        var rows = NodeProjection.Project("n1", nodes, new OverlayConfiguration(), [pod], 1500).Rows;
+        var rows = NodeProjection.Project("n1", nodes, new OverlayConfiguration(), [pod], Underlay.Assumed(new NodeAddressChoice.Auto(), nodes[0].InternalIPs)).Rows;
 
         using var kernel = net.Netns.Run(NodeKernel.Open);
         kernel.Want(rows);
