@@ -6,7 +6,14 @@ namespace Overlay.Dataplane.Desired;
 /// <summary>A configuration, or why there is none.</summary>
 /// <param name="Configuration">Null when there are errors.</param>
 /// <param name="Errors">Clear sentences, each with its place; empty when there is a configuration.</param>
-public sealed record ConfigurationReading(OverlayConfiguration? Configuration, EquatableArray<string> Errors);
+public sealed record ConfigurationReading(OverlayConfiguration? Configuration, EquatableArray<string> Errors)
+{
+    /// <summary>The values given, by key; of several, the one that won.</summary>
+    public IReadOnlyDictionary<string, string> Texts { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>Whether there was a file.</summary>
+    public bool HasFile { get; init; }
+}
 
 /// <summary>Reads the configuration: flags over environment over file over defaults.</summary>
 public static class ConfigurationReader
@@ -57,7 +64,10 @@ public static class ConfigurationReader
                 errors.Add($"{place}: \"{value}\" is no value of {key.Name}; accepted: {key.Accepted}.");
         }
 
-        return errors.Count > 0 ? new(null, errors.ToEquatableArray()) : new(configuration, []);
+        var texts = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (var (key, value, _) in settings)
+            texts[key.Name] = value;
+        return new(errors.Count > 0 ? null : configuration, errors.ToEquatableArray()) { Texts = texts, HasFile = text is not null };
     }
 
     private static List<Setting> FileSettings(string source, string text, List<string> errors)

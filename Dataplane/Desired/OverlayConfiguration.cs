@@ -1,3 +1,4 @@
+using System.Globalization;
 using Overlay.PolicyEngine.Compile;
 using Overlay.PolicyEngine.Model;
 
@@ -103,6 +104,27 @@ public sealed record OverlayConfiguration
 
     /// <summary><c>resyncInterval</c>: how often everything is compared with the kernel and the datastore; at least a second.</summary>
     public TimeSpan ResyncInterval { get; init; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>How packets travel, in a line for the log.</summary>
+    public string Summary => $"encapsulation {Encapsulation.ToString().ToLowerInvariant()}{(CrossSubnet ? " between subnets" : "")}"
+        + (Encapsulation == Encapsulation.Vxlan ? string.Create(CultureInfo.InvariantCulture, $", VNI {VxlanVni}, port {VxlanPort}") : "")
+        + $", MTU {Mtu?.ToString(CultureInfo.InvariantCulture) ?? "auto"}, node address {NodeAddress}";
+
+    /// <summary>This one, with the values that <paramref name="other"/> has of the keys that a running agent takes over (<see cref="ConfigurationKey.IsLive"/>).</summary>
+    public OverlayConfiguration WithLiveKeysOf(OverlayConfiguration other) => this with
+    {
+        Encapsulation = other.Encapsulation,
+        CrossSubnet = other.CrossSubnet,
+        VxlanVni = other.VxlanVni,
+        VxlanPort = other.VxlanPort,
+        Mtu = other.Mtu,
+        NodeAddress = other.NodeAddress,
+        PodCidrs = other.PodCidrs,
+        Masquerade = other.Masquerade,
+        IsolateByDefault = other.IsolateByDefault,
+        PolicyRevokeEstablished = other.PolicyRevokeEstablished,
+        ResyncInterval = other.ResyncInterval,
+    };
 
     /// <summary>What of this the ruleset is made with.</summary>
     public RulesetOptions Ruleset => new(Masquerade, IsolateByDefault, PolicyRevokeEstablished)
