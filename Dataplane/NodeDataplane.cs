@@ -31,6 +31,7 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
     private bool _rowsStale;
     private long _revision;
     private IReadOnlyList<string> _forwardingRefusals = [];
+    private IReadOnlyList<string> _pathMtuRefusals = [];
 
     /// <summary>What is known.</summary>
     public ClusterStore Store { get; } = new(isolateUnknown: configuration.DatastoreDirectory is null);
@@ -154,7 +155,8 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
         }
 
         var quarantined = _quarantined.Keys.Order().Select(name => new Degradation($"policy {name}", "is quarantined, the kernel refused a part of it: its pods are isolated and it allows them nothing; see the log."));
-        Report([.. _projected, .. quarantined, .. degradations]);
+        var pathMtu = _pathMtuRefusals.Select(refusal => new Degradation("mtu", $"pods may not be told where the underlay takes no full-size packets: {refusal}"));
+        Report([.. _projected, .. quarantined, .. pathMtu, .. degradations]);
         return complete;
     }
 
@@ -189,6 +191,12 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
         var (changed, refusals) = Forwarding.Enable();
         _forwardingRefusals = refusals;
         Repaired(changed);
+        if (_configuration.Encapsulation != Encapsulation.Vxlan)
+            return;
+        var path = Forwarding.UsePathMtu();
+        foreach (var setting in path.Changed)
+            Log.SysctlChanged(log, setting);
+        _pathMtuRefusals = path.Refusals;
     }
 
     private void Repaired(IReadOnlyList<string> drift)

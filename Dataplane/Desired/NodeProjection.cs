@@ -117,12 +117,14 @@ public static class NodeProjection
     // What fits every way that is in use. With both families in use it is the smaller that counts, since a pod's interface has one MTU.
     private static int Mtu(OverlayConfiguration configuration, Node self, Node[] all, Underlay underlay, List<Degradation> degradations)
     {
-        var isDirect = configuration.CrossSubnet || configuration.Encapsulation == Encapsulation.None;
-        var used = all.Where(node => node.Name != self.Name).SelectMany(node => PeerRows.Shared(underlay, node).Take(isDirect ? 2 : 1)).ToHashSet();
-        var ways = underlay.Addresses.Where((address, i) => i == 0 || used.Contains(address.Prefix.Family)).ToList();
-        var (most, narrowest) = ways.Count > 0
-            ? ways.Select(way => (way.Mtu - PeerRows.Overhead(configuration.Encapsulation, way.Prefix.Family), way.Mtu)).Min()
-            : (Underlay.EthernetMtu - PeerRows.Overhead(configuration.Encapsulation, Family.IPv6), Underlay.EthernetMtu);
+        var shared = all.Where(node => node.Name != self.Name).Select(node => PeerRows.Shared(underlay, node)).Where(families => families.Count > 0).ToList();
+        var inTunnels = shared.Select(families => families[0]).ToHashSet();
+        var asTheyAre = configuration.CrossSubnet || configuration.Encapsulation == Encapsulation.None ? shared.SelectMany(families => families).ToHashSet() : [];
+        var ways = underlay.Addresses.Where((address, i) => i == 0 || inTunnels.Contains(address.Prefix.Family))
+            .Select(address => (Most: address.Mtu - PeerRows.Overhead(configuration.Encapsulation, address.Prefix.Family), Underlay: address.Mtu))
+            .Concat(underlay.Addresses.Where(address => asTheyAre.Contains(address.Prefix.Family)).Select(address => (address.Mtu, address.Mtu)))
+            .DefaultIfEmpty((Underlay.EthernetMtu - PeerRows.Overhead(configuration.Encapsulation, Family.IPv6), Underlay.EthernetMtu));
+        var (most, narrowest) = ways.Min();
         var mtu = configuration.Mtu ?? most;
         if (mtu > most)
             degradations.Add(new("mtu", $"packets of {mtu} bytes do not fit the underlay's {narrowest} once encapsulated: set mtu to {most} or less, or to auto."));

@@ -24,10 +24,10 @@ public static class NodeText
         return text.ToString();
     }
 
-    /// <summary><c>overlay-vxlan mtu 1450 link/ether 02:… vxlan id 4096 local 192.0.2.1 dstport 4789 nolearning df inherit</c>.</summary>
+    /// <summary><c>overlay-vxlan mtu 1450 link/ether 02:… vxlan id 4096 local 192.0.2.1 dstport 4789 nolearning</c>.</summary>
     public static string Print(Link row) => row.Kind switch
     {
-        LinkKind.Vxlan vxlan => $"{row.Name} mtu {row.Mtu} link/ether {row.Mac} vxlan id {vxlan.Vni} local {vxlan.Local} dstport {vxlan.Port} nolearning df inherit",
+        LinkKind.Vxlan vxlan => $"{row.Name} mtu {row.Mtu} link/ether {row.Mac} vxlan id {vxlan.Vni} local {vxlan.Local} dstport {vxlan.Port} nolearning",
         LinkKind.Ipip ipip => $"{row.Name} mtu {row.Mtu} link/ipip {ipip.Local} ipip remote any local {ipip.Local} ttl 64",
         LinkKind.Sit sit => $"{row.Name} mtu {row.Mtu} link/sit {sit.Local} sit remote any local {sit.Local} ttl 64",
         LinkKind.Ip6tnl => $"{row.Name} mtu {row.Mtu} link/tunnel6 :: ip6tnl external",

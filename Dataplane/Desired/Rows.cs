@@ -48,7 +48,7 @@ public abstract record LinkKind
     {
     }
 
-    /// <summary>A VXLAN device without learning, which leaves it to the inner packet whether the outer may be fragmented.</summary>
+    /// <summary>A VXLAN device without learning. Outer packets may be fragmented: where some router of the underlay takes no full-size packets, all goes on, if slowly.</summary>
     /// <param name="Vni">1 to 16777215.</param>
     /// <param name="Port">UDP destination port.</param>
     /// <param name="Local">Source address of the outer packets; its family is the underlay's.</param>

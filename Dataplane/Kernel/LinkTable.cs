@@ -69,7 +69,7 @@ public sealed class LinkTable(NetlinkSocket socket) : KernelTable<string, Link>
     // What it is, if it is of the kind that its name promises. Attributes that cannot be changed in place are the kind's: as ours never have them, they make it differ.
     private static LinkKind? Kind(LinkMessage link) => (link.Name, link.Vxlan, link.IpTunnel) switch
     {
-        (Ownership.VxlanDevice or Ownership.Vxlan6Device, { } vxlan, _) => vxlan is { Learning: false, Remote: null, Local: not null, Df: IflaVxlanDf.VXLAN_DF_INHERIT }
+        (Ownership.VxlanDevice or Ownership.Vxlan6Device, { } vxlan, _) => vxlan is { Learning: false, Remote: null, Local: not null }
             ? new LinkKind.Vxlan(vxlan.Id, vxlan.Port, vxlan.Local.Value)
             : new LinkKind.Vxlan(0, vxlan.Port, default),
         (Ownership.IpipDevice, _, { Kind: IpTunnelLink.Ipip } tunnel) => new LinkKind.Ipip(OurLocal(tunnel)),
@@ -106,7 +106,7 @@ public sealed class LinkTable(NetlinkSocket socket) : KernelTable<string, Link>
         using var writer = new NetlinkWriter();
         var settings = new LinkSettings { Name = link.Name, Address = link.Mac, Mtu = link.Mtu };
         if (link.Kind is LinkKind.Vxlan vxlan)
-            LinkMessage.WriteNewVxlan(writer, socket.NextSequence(), settings, new(vxlan.Vni, vxlan.Port, vxlan.Local) { Df = IflaVxlanDf.VXLAN_DF_INHERIT });
+            LinkMessage.WriteNewVxlan(writer, socket.NextSequence(), settings, new(vxlan.Vni, vxlan.Port, vxlan.Local));
         else
             LinkMessage.WriteNewIpTunnel(writer, socket.NextSequence(), settings, IpTunnel(link.Kind));
         try

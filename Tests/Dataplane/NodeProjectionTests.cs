@@ -21,7 +21,7 @@ public class NodeProjectionTests
         var podMac = Ownership.PodMac("c1", "eth0");
         Assert.That(NodeText.Print(projected.Rows), Is.EqualTo($"""
             # ip link
-            overlay-vxlan mtu 1450 link/ether {mac1} vxlan id 4096 local 192.0.2.1 dstport 4789 nolearning df inherit
+            overlay-vxlan mtu 1450 link/ether {mac1} vxlan id 4096 local 192.0.2.1 dstport 4789 nolearning
             # ip address
             inet 10.42.1.0/32 dev overlay-vxlan
             inet6 fd00:42:1::/128 dev overlay-vxlan
