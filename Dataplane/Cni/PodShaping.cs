@@ -96,7 +96,7 @@ internal sealed class PodShaping(NodeKernel kernel)
             catch (NetlinkException refused) when (refused.Errno is Errno.EEXIST or Errno.EBUSY && attempt < Attempts)
             {
                 if (LinkMessage.Get(kernel.Route, name) is { } found)
-                    kernel.Retired.Add(0, found.Kind == LinkMessage.Ifb ? found.Index : throw new NetlinkException(Errno.EEXIST, $"RTM_NEWLINK {name}", $"a device of kind {found.Kind ?? "hardware"} has our name; rename or remove it"));
+                    kernel.Retired.Add(0, found.Index);
                 kernel.Retired.Flush();
             }
         }

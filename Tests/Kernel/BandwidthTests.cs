@@ -175,6 +175,17 @@ public abstract class BandwidthTests
         AwaitNothingOf(pod);
     }
 
+    [Test]
+    public void What_a_crash_left_by_the_name_of_a_shaping_device_is_replaced()
+    {
+        using var pod = new TestPod(Node, "shop/again");
+        Node.Net.Run($"ip link add {Ownership.Shaper(Ownership.PodInterface(pod.ContainerId, "eth0"))} type ifb");
+        Add(pod, Shaping.Of(Rate));
+        Assert.That(pod.Check().ExitCode, Is.Zero);
+        Assert.That(pod.Remove().ExitCode, Is.Zero);
+        AwaitNothingOf(pod);
+    }
+
     // The kernel removes the pair with the pod's namespace, and nothing else.
     [Test]
     public void What_shaped_a_pod_whose_namespace_is_gone_is_removed_without_DEL()
