@@ -47,17 +47,17 @@ public abstract class BandwidthTests
     private protected void RemoveLimited() => Assert.That(Limited.Remove().ExitCode, Is.Zero);
 
     [Test]
-    public void What_a_pod_receives_by_TCP_isLimited([Values] bool isIPv6) => AssertLimited(Stream(_peer, Limited, isIPv6), Stream(_peer, _other, isIPv6), Node.Net, Limited.HostInterface);
+    public void What_a_pod_receives_by_TCP_is_limited([Values] bool isIPv6) => AssertLimited(Stream(_peer, Limited, isIPv6), Stream(_peer, _other, isIPv6), Node.Net, Limited.HostInterface);
 
     [Test]
-    public void What_a_pod_sends_by_TCP_isLimited([Values] bool isIPv6) => AssertLimited(Stream(Limited, _peer, isIPv6), Stream(_other, _peer, isIPv6), Node.Net, Ownership.Shaper(Limited.HostInterface));
+    public void What_a_pod_sends_by_TCP_is_limited([Values] bool isIPv6) => AssertLimited(Stream(Limited, _peer, isIPv6), Stream(_other, _peer, isIPv6), Node.Net, Ownership.Shaper(Limited.HostInterface));
 
     // Nobody slows down for it: what does not fit the queue is dropped.
     [Test]
-    public void What_a_pod_receives_by_UDP_isLimited() => AssertDrops(_peer, Limited, Limited.HostInterface);
+    public void What_a_pod_receives_by_UDP_is_limited() => AssertDrops(_peer, Limited, Limited.HostInterface);
 
     [Test]
-    public void What_a_pod_sends_by_UDP_isLimited() => AssertDrops(Limited, _peer, Ownership.Shaper(Limited.HostInterface));
+    public void What_a_pod_sends_by_UDP_is_limited() => AssertDrops(Limited, _peer, Ownership.Shaper(Limited.HostInterface));
 
     // With all rights in its own namespace it sees its own end only.
     [Test]
