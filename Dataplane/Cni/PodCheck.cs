@@ -24,10 +24,10 @@ internal sealed class PodCheck(NodeKernel kernel)
         found.AddRange(attachment.Addresses.Except(previous).Select(address => $"prevResult lacks {address}, which this pod was wired with"));
         if (request.Mac.Length > 0 && request.Mac != attachment.PodMac.ToString())
             found.Add($"the Ethernet address asked for is {request.Mac}, and the pod was wired with {attachment.PodMac}");
-        if (request.Bandwidth is { } asked && (BandwidthLimits.Read(asked, mtu: 0, out var ingress, out var egress) is not null || (ingress, egress) != (attachment.Ingress, attachment.Egress)))
-            found.Add("the bandwidth asked for is not what the pod was wired with");
         if (!IsSameNamespace(request.Netns, attachment.NetnsPath))
             found.Add($"CNI_NETNS is {request.Netns}, and the pod was wired in {attachment.NetnsPath}");
+        if (request.Bandwidth is { } asked && (BandwidthLimits.Read(asked, mtu: 0, out var ingress, out var egress) is not null || (ingress, egress) != (attachment.Ingress, attachment.Egress)))
+            found.Add("the bandwidth asked for is not what the pod was wired with");
         return found;
     }
 

@@ -76,8 +76,6 @@ internal sealed class PodWiring(NodeKernel kernel)
         kernel.Links.Vanished(shaper);
     }
 
-    private int IndexOf(string device) => LinkMessage.Get(kernel.Route, device)?.Index ?? 0;
-
     private static string Alias(Attachment attachment)
     {
         // IFALIASZ is 256; the name is for people, the attachment file is the record.
@@ -163,6 +161,8 @@ internal sealed class PodWiring(NodeKernel kernel)
 
         socket.Request(writer, $"set up {attachment.IfName} of pod {attachment.Pod}");
     }
+
+    private int IndexOf(string device) => LinkMessage.Get(kernel.Route, device)?.Index ?? 0;
 
     private static Cidr Everything(Family family) => new(new(family, 0), 0);
 }
