@@ -5,10 +5,12 @@ using Overlay.CniShim.Protocol;
 namespace Overlay.CniShim;
 
 /// <summary>The host's end of a pod's interface pair, which the agent makes and removes; the plugin removes it only while no agent answers. It is the end to remove: its name follows from
-/// the attachment alone, it is in the namespace that the plugin is in, and the pod's end goes with it, whether the pod's namespace can still be reached or its path means another by now.</summary>
+/// the attachment alone, it is in the namespace that the plugin is in, and the pod's end goes with it, whether the pod's namespace can still be reached or its path means another by now.
+/// With it goes the device that shapes what a pod of limited bandwidth sends.</summary>
 internal static class HostInterface
 {
     private const string Prefix = "ovl";
+    private const string ShaperPrefix = "ovb"; // the agent's rule (Ownership.Shaper)
     private const int HashDigits = 11;
 
     private const int HeaderSize = 16; // struct nlmsghdr
@@ -29,6 +31,13 @@ internal static class HostInterface
         using var stream = new DescriptorStream(socket) { ReadTimeout = deadline.Milliseconds, WriteTimeout = deadline.Milliseconds };
         if (socket.IsInvalid)
             throw Libc.Failure("netlink socket to remove", name);
+        Remove(stream, ShaperPrefix + name[Prefix.Length..]);
+        Fault.Pass(FaultPoint.ShimShaperRemoved);
+        Remove(stream, name);
+    }
+
+    private static void Remove(DescriptorStream stream, string name)
+    {
         stream.Write(Request(name));
         Span<byte> answer = stackalloc byte[1024];
         var length = stream.Read(answer);

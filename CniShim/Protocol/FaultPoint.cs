@@ -24,6 +24,9 @@ internal enum FaultPoint
     /// <summary>DEL: the agent has unwired the pod.</summary>
     ShimUnwired,
 
+    /// <summary>DEL without an agent: the plugin has removed the device that shaped the pod's packets, if there was one.</summary>
+    ShimShaperRemoved,
+
     /// <summary>DEL without an agent: the plugin has removed the pair itself.</summary>
     ShimPairRemoved,
 
@@ -44,6 +47,15 @@ internal enum FaultPoint
 
     /// <summary>ADD: the pair of interfaces is there.</summary>
     AgentPairMade,
+
+    /// <summary>ADD of a pod whose bandwidth is limited: the device is there through which it will send.</summary>
+    AgentShaperMade,
+
+    /// <summary>ADD of a pod whose bandwidth is limited: what it sends is.</summary>
+    AgentEgressLimited,
+
+    /// <summary>ADD of a pod whose bandwidth is limited: what it receives is.</summary>
+    AgentIngressLimited,
 
     /// <summary>ADD: the host's end is up.</summary>
     AgentHostEndUp,

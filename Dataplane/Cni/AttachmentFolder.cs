@@ -86,6 +86,10 @@ internal sealed record AttachmentFile
 
     public IReadOnlyList<HostPortEntry> HostPorts { get; init; } = [];
 
+    public RateLimit? Ingress { get; init; }
+
+    public RateLimit? Egress { get; init; }
+
     public long Created { get; init; }
 
     public static AttachmentFile Of(Attachment attachment) => new()
@@ -101,6 +105,8 @@ internal sealed record AttachmentFile
         Addresses = [.. attachment.Addresses.Select(address => address.ToString())],
         Network = attachment.Network,
         HostPorts = [.. attachment.HostPorts.Select(HostPortEntry.Of)],
+        Ingress = attachment.Ingress,
+        Egress = attachment.Egress,
         Created = attachment.Created,
     };
 
@@ -115,9 +121,13 @@ internal sealed record AttachmentFile
         return new(ContainerId, IfName, new(PodNamespace, PodName), PodUid ?? "", Netns ?? "", HostInterface, mac, Addresses.Select(InetAddress.Parse).ToEquatableArray(), Network ?? "")
         {
             HostPorts = (HostPorts ?? []).Select(entry => entry.ToHostPort()).ToEquatableArray(),
+            Ingress = Limit(Ingress),
+            Egress = Limit(Egress),
             Created = Created,
         };
     }
+
+    private static RateLimit? Limit(RateLimit? limit) => limit is { Rate: < 1 } ? throw new JsonException($"a rate of {limit.Rate} bytes a second is none.") : limit;
 }
 
 /// <summary>A <see cref="HostPort"/> as JSON has it.</summary>
@@ -152,6 +162,6 @@ internal sealed record HostPortEntry
 }
 
 /// <summary>Source-generated JSON, camelCase.</summary>
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true)]
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true, IgnoreReadOnlyProperties = true)]
 [JsonSerializable(typeof(AttachmentFile))]
 internal sealed partial class AttachmentJson : JsonSerializerContext;

@@ -104,10 +104,12 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, PodChe
             Publish(attachment.Pod);
             Fault.Pass(FaultPoint.AgentPublished);
         }
-        catch (Exception e) when (e is NetlinkException or NftablesException or NetnsException or IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is NetlinkException or NftablesException or NetnsException or IOException or UnauthorizedAccessException or KernelLacksException)
         {
             Undo(undo);
-            return AgentError.Answer(CniErrorCode.Io, $"pod {attachment.Pod} could not be wired: {e.Message}");
+            return e is KernelLacksException
+                ? AgentError.Answer(CniErrorCode.UnsupportedField, $"runtimeConfig.bandwidth of pod {attachment.Pod}: {e.Message}")
+                : AgentError.Answer(CniErrorCode.Io, $"pod {attachment.Pod} could not be wired: {e.Message}");
         }
 
         Log.PodWired(log, attachment.Pod.ToString(), string.Join(' ', attachment.Addresses), attachment.HostInterface);
@@ -232,8 +234,8 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, PodChe
             return AgentError.Answer(CniErrorCode.Io, $"container {request.ContainerId} already has interface {request.IfName}; DEL it before another ADD");
         if (request.Mac.Length > 0 && attachment.PodMac.ToString() != request.Mac)
             return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"the Ethernet address asked for, '{request.Mac}', is none; expected six octets such as 02:00:5e:10:00:01");
-        if (request.Bandwidth is not null)
-            return AgentError.Answer(CniErrorCode.UnsupportedField, "runtimeConfig.bandwidth: this plugin limits no bandwidth; chain the plugin `bandwidth` after it in the conflist, with \"capabilities\": {\"bandwidth\": true}, and take that capability from this one");
+        if (BandwidthLimits.Read(request.Bandwidth, dataplane.Mtu, out var ingress, out var egress) is { } excess)
+            return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"runtimeConfig.bandwidth: {excess}");
         foreach (var text in request.Addresses.Select(address => address.Address))
         {
             if (!Cidr.TryParse(text, out var address))
@@ -249,7 +251,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, PodChe
             return AgentError.Answer(CniErrorCode.InvalidConfiguration, "IPAM gave no address");
         if (HostPortClaims.Read(request.PortMappings, addresses, dataplane.Store.Attachments, dataplane.VxlanPort, out var hostPorts) is { } fault)
             return AgentError.Answer(CniErrorCode.InvalidConfiguration, $"runtimeConfig.portMappings: {fault}");
-        attachment = attachment with { Addresses = addresses.ToEquatableArray(), HostPorts = hostPorts };
+        attachment = attachment with { Addresses = addresses.ToEquatableArray(), HostPorts = hostPorts, Ingress = ingress, Egress = egress };
         return null;
     }
 

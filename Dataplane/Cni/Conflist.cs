@@ -14,8 +14,8 @@ internal sealed record Conflist(string Socket, string IpamDir, EquatableArray<Ci
     /// <summary>The name of the network; also of the folder under <see cref="IpamDir"/>.</summary>
     public const string Network = "overlay";
 
-    /// <summary>What a runtime may ask of a pod by <c>runtimeConfig</c> (CNI conventions); it sends nothing else. Bandwidth is for the plugin of that name, chained after ours.</summary>
-    public static readonly IReadOnlyList<string> Capabilities = ["portMappings", "ips", "ipRanges", "mac", "dns"];
+    /// <summary>What a runtime may ask of a pod by <c>runtimeConfig</c> (CNI conventions); it sends nothing else. A node whose kernel cannot limit bandwidth has it too: there such a pod is refused, and does not run without limits.</summary>
+    public static readonly IReadOnlyList<string> Capabilities = ["portMappings", "ips", "ipRanges", "mac", "dns", "bandwidth"];
 
     /// <summary>The text of the file.</summary>
     public string ToJson()

@@ -20,7 +20,7 @@ internal abstract record Leftover(string What, string Why)
         public override string Kind => "attachment";
     }
 
-    /// <summary>The host's end of a pair.</summary>
+    /// <summary>The host's end of a pair, or what shapes the packets of one that is gone.</summary>
     public sealed record OfInterface(string Name, string Why) : Leftover($"interface {Name}", Why)
     {
         /// <inheritdoc/>
@@ -66,7 +66,10 @@ internal sealed record NodeSight
     /// <summary>Host's ends of pairs, by their prefix.</summary>
     public IReadOnlyCollection<string> Interfaces { get; init; } = [];
 
-    /// <summary>Those of them that were there when the agent started and of which it may know nothing: its folder is new to this boot, or holds files that cannot be read.</summary>
+    /// <summary>Names of the devices that shape pods' packets, seen before <see cref="Interfaces"/>.</summary>
+    public IReadOnlyCollection<string> Shapers { get; init; } = [];
+
+    /// <summary>Those of the pairs that were there when the agent started and of which it may know nothing: its folder is new to this boot, or holds files that cannot be read.</summary>
     public IReadOnlySet<string> Strangers { get; init; } = new HashSet<string>();
 
     /// <summary>Paths in <see cref="Attachments"/> where a pod's namespace is.</summary>
@@ -97,6 +100,7 @@ internal sealed record NodeSight
         var known = wired.Select(attachment => attachment.HostInterface).ToHashSet(StringComparer.Ordinal);
         var orphans = interfaces.Where(name => !known.Contains(name) && !Strangers.Contains(name)).Order(StringComparer.Ordinal).ToList();
         leftovers.AddRange(orphans.Select(name => new Leftover.OfInterface(name, "no attachment has it")));
+        leftovers.AddRange(Shapers.Where(name => !interfaces.Contains(Ownership.PodInterfaceOf(name))).Order(StringComparer.Ordinal).Select(name => new Leftover.OfInterface(name, "its pair is gone")));
 
         interfaces.ExceptWith(orphans);
         var keys = wired.Select(attachment => attachment.Key).ToHashSet();

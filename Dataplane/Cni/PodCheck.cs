@@ -13,6 +13,7 @@ namespace Overlay.Dataplane.Cni;
 internal sealed class PodCheck(NodeKernel kernel)
 {
     private const int Loopback = 1;
+    private readonly PodShaping _shaping = new(kernel);
 
     /// <summary>What the runtime knows otherwise: prevResult's addresses, the Ethernet address asked for, the namespace. Empty when all agrees.</summary>
     public static IReadOnlyList<string> Disagreements(AgentRequest request, Attachment attachment)
@@ -25,6 +26,8 @@ internal sealed class PodCheck(NodeKernel kernel)
             found.Add($"the Ethernet address asked for is {request.Mac}, and the pod was wired with {attachment.PodMac}");
         if (!IsSameNamespace(request.Netns, attachment.NetnsPath))
             found.Add($"CNI_NETNS is {request.Netns}, and the pod was wired in {attachment.NetnsPath}");
+        if (request.Bandwidth is { } asked && (BandwidthLimits.Read(asked, mtu: 0, out var ingress, out var egress) is not null || (ingress, egress) != (attachment.Ingress, attachment.Egress)))
+            found.Add("the bandwidth asked for is not what the pod was wired with");
         return found;
     }
 
@@ -35,7 +38,7 @@ internal sealed class PodCheck(NodeKernel kernel)
     {
         if (LinkMessage.Get(kernel.Route, attachment.HostInterface) is not { } host)
             return [$"the host has no interface {attachment.HostInterface}"];
-        var damage = new List<string>(Outside(attachment, host));
+        List<string> damage = [.. Outside(attachment, host), .. _shaping.Damage(attachment, host.Index)];
         using var netns = Netns.OpenForeign(attachment.NetnsPath);
         damage.AddRange(netns.Run(() => Inside(attachment, host.Mtu).ToList()));
         return damage;

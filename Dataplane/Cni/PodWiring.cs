@@ -18,15 +18,19 @@ internal sealed class PodWiring(NodeKernel kernel)
     private const int Loopback = 1;
     private static readonly Cidr HostLinkLocal = new(Ownership.GatewayIPv6, 64);
 
+    private readonly PodShaping _shaping = new(kernel);
+
     /// <summary>Makes the pair, up and with addresses and routes of the pod's side. The pod's policy must be in the kernel before.</summary>
     /// <exception cref="NetnsException">There is no such namespace, or it is the node's own.</exception>
     /// <exception cref="NetlinkException">The kernel refused. What was made is for the caller to undo by <see cref="Unwire"/>.</exception>
+    /// <exception cref="KernelLacksException">The kernel cannot limit the pod's bandwidth.</exception>
     /// <exception cref="IOException">IPv6 is switched off in the pod's namespace and cannot be switched on, or a sysctl of the host's end cannot be set.</exception>
     public void Wire(Attachment attachment, int mtu)
     {
         using var netns = Netns.OpenForeign(attachment.NetnsPath);
         var index = Create(attachment, mtu, netns);
         Fault.Pass(FaultPoint.AgentPairMade);
+        _shaping.Limit(attachment, index, mtu);
         SetUpOutside(attachment, index);
         Fault.Pass(FaultPoint.AgentHostEndUp);
 
@@ -54,13 +58,22 @@ internal sealed class PodWiring(NodeKernel kernel)
     /// <exception cref="NetlinkException">The kernel refused.</exception>
     public void Disconnect(Attachment attachment, bool isWired) => kernel.Disconnect(attachment.HostPorts, isWired);
 
-    /// <summary>Takes a pair out of service by the name of its host's end: no packet passes it any more, and it is removed soon (<see cref="RetiredLinks"/>). One that is not there is no failure.</summary>
+    /// <summary>Takes a pair out of service by the name of its host's end: no packet passes it any more, and it is removed soon (<see cref="RetiredLinks"/>), with the device that shapes what its pod sends. One that is not there is no failure.</summary>
     /// <exception cref="NetlinkException">The kernel refused.</exception>
     public void Unwire(string hostInterface)
     {
-        if (kernel.Links.Devices.TryGetValue(hostInterface, out var index) || (index = LinkMessage.Get(kernel.Route, hostInterface)?.Index ?? 0) != 0)
-            kernel.Retired.Add(index);
+        var shaper = Ownership.Shaper(hostInterface);
+        var isKnown = kernel.Links.Devices.TryGetValue(hostInterface, out var index);
+        if (!isKnown)
+            index = IndexOf(hostInterface);
+
+        // A pair goes with the pod's namespace; what shaped it stays.
+        if (!kernel.Links.Devices.TryGetValue(shaper, out var shaperIndex) && !isKnown)
+            shaperIndex = IndexOf(shaper);
+        if (index != 0 || shaperIndex != 0)
+            kernel.Retired.Add(index, shaperIndex);
         kernel.Links.Vanished(hostInterface);
+        kernel.Links.Vanished(shaper);
     }
 
     /// <summary>Gives a pod's pair another MTU: both ends, as a packet that one of them takes and the other does not is lost without a word; the narrower moment comes first.</summary>
@@ -172,6 +185,8 @@ internal sealed class PodWiring(NodeKernel kernel)
 
         socket.Request(writer, $"set up {attachment.IfName} of pod {attachment.Pod}");
     }
+
+    private int IndexOf(string device) => LinkMessage.Get(kernel.Route, device)?.Index ?? 0;
 
     private static Cidr Everything(Family family) => new(new(family, 0), 0);
 }

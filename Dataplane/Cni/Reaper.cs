@@ -127,11 +127,14 @@ internal sealed class Reaper(OverlayConfiguration configuration, ILogger log)
         var files = new List<Leftover>();
         try
         {
+            // These before the pairs that they belong to: another agent's are made after them.
+            var shapers = LinkMessage.Dump(kernel.Route, LinkMessage.Ifb).Where(link => link.Kind == LinkMessage.Ifb && link.Group != Ownership.RetiredGroup && link.Name.StartsWith(Ownership.ShaperPrefix, StringComparison.Ordinal)).Select(link => link.Name).ToList();
             var interfaces = LinkMessage.Dump(kernel.Route, "veth").Where(link => link.Group != Ownership.RetiredGroup).Select(link => link.Name).Where(IsPodInterface).ToHashSet(StringComparer.Ordinal);
             var sight = new NodeSight
             {
                 Attachments = [.. attachments],
                 Interfaces = interfaces,
+                Shapers = shapers,
                 Strangers = _strangers,
                 Namespaces = attachments.Where(attachment => !interfaces.Contains(attachment.HostInterface)).Select(attachment => attachment.NetnsPath).Where(IsPodNamespace).ToHashSet(StringComparer.Ordinal),
                 Addresses = look.Addresses,
@@ -150,7 +153,7 @@ internal sealed class Reaper(OverlayConfiguration configuration, ILogger log)
                 }
                 else if (leftover is Leftover.OfInterface(var name, _))
                 {
-                    wiring.Unwire(name);
+                    wiring.Unwire(name.StartsWith(Ownership.ShaperPrefix, StringComparison.Ordinal) ? Ownership.PodInterfaceOf(name) : name);
                     Note(leftover);
                 }
                 else

@@ -26,6 +26,12 @@ public sealed record Attachment(
     /// <summary>Ports of the node that lead to the pod.</summary>
     public EquatableArray<HostPort> HostPorts { get; init; } = [];
 
+    /// <summary>What it may receive; null when there is no limit.</summary>
+    public RateLimit? Ingress { get; init; }
+
+    /// <summary>What it may send; null when there is no limit.</summary>
+    public RateLimit? Egress { get; init; }
+
     /// <summary>When it was made: nanoseconds of CLOCK_BOOTTIME; 0 when an agent made it that did not note it.</summary>
     public long Created { get; init; }
 

@@ -56,6 +56,15 @@ public static class Ownership
         return RulesetOptions.PodInterfacePrefix + Convert.ToHexStringLower(hash)[..11];
     }
 
+    /// <summary>What names of devices begin with through which pods' own packets are shaped (ifb); no pod's interface does.</summary>
+    public const string ShaperPrefix = "ovb";
+
+    /// <summary>Name of the device that shapes what a pod sends, from that of the host's end of its pair: one is found by the other.</summary>
+    public static string Shaper(string podInterface) => ShaperPrefix + podInterface[RulesetOptions.PodInterfacePrefix.Length..];
+
+    /// <summary>Name of the host's end of the pair that a shaping device belongs to.</summary>
+    public static string PodInterfaceOf(string shaper) => RulesetOptions.PodInterfacePrefix + shaper[ShaperPrefix.Length..];
+
     /// <summary>Ethernet address of the pod's end: locally administered, from the same hash, so that it needs no reading back.</summary>
     public static MacAddress PodMac(string containerId, string ifName) => Derive($"pod\n{containerId}\n{ifName}");
 

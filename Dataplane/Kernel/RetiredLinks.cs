@@ -33,14 +33,21 @@ public sealed class RetiredLinks : IDisposable
         _own = NetlinkSocket.Open(NetlinkProtocol.NETLINK_ROUTE);
     }
 
-    /// <summary>Sets a pair down, by the ifindex of its host's end, to be removed soon. One that is not there is no failure.</summary>
+    /// <summary>Sets a pair down, by the ifindex of its host's end, to be removed soon; with it the device that shapes what its pod sends, in one datagram: neither stays behind. One that is not there is no failure.</summary>
+    /// <param name="index">The host's end; 0 when it is gone.</param>
+    /// <param name="shaper">The shaping device; 0 when there is none.</param>
     /// <exception cref="NetlinkException">The kernel refused.</exception>
-    internal void Add(int index)
+    internal void Add(int index, int shaper = 0)
     {
         using var writer = new NetlinkWriter();
-        LinkMessage.WriteSet(writer, _route.NextSequence(), new() { Index = index, Up = false, Group = Ownership.RetiredGroup });
-        if (_route.Batch(writer) is [{ Errno: not Errno.ENODEV } failure])
-            throw failure.ToException($"RTM_NEWLINK dev {index} down group {Ownership.RetiredGroup}");
+        foreach (var device in (ReadOnlySpan<int>)[index, shaper])
+        {
+            if (device != 0)
+                LinkMessage.WriteSet(writer, _route.NextSequence(), new() { Index = device, Up = false, Group = Ownership.RetiredGroup });
+        }
+
+        if (_route.Batch(writer).FirstOrDefault(failure => failure.Errno != Errno.ENODEV) is { } refused)
+            throw refused.ToException($"RTM_NEWLINK dev {index} down group {Ownership.RetiredGroup}");
         Interlocked.Increment(ref _waiting);
         _arrivals.Writer.TryWrite(true);
     }

@@ -35,11 +35,14 @@ public class HostInterfaceTests
         var other = Ownership.PodInterface("c2", "eth0");
         node.Run($"ip link add {own} type veth peer name eth0 netns {pod.Name}");
         node.Run($"ip link add {other} type veth peer name eth1 netns {pod.Name}");
+        foreach (var shaper in (string[])[Ownership.Shaper(own), Ownership.Shaper(other)])
+            node.Run($"ip link add {shaper} type bridge"); // an ifb by any other kind: it goes by its name
         var del = new PluginCall { Stdin = agent.Configuration(), Command = "DEL" }.With("CNI_NETNS", pod.Path);
         for (var time = 0; time < 2; time++)
         {
             Assert.That(node.Netns.Run(del.Run), Is.EqualTo(new PluginOutcome(0, "", "")));
             Assert.That(node.Run("ip -o link"), Does.Not.Contain(own).And.Contain(other));
+            Assert.That(node.Run("ip -o link"), Does.Not.Contain(Ownership.Shaper(own)).And.Contain(Ownership.Shaper(other)));
             Assert.That(pod.Run("ip -o link"), Does.Not.Contain("eth0").And.Contain("eth1"));
         }
 

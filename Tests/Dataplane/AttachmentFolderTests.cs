@@ -45,6 +45,20 @@ public sealed class AttachmentFolderTests : IDisposable
     }
 
     [Test]
+    public void Limits_of_bandwidth_are_kept()
+    {
+        var folder = new AttachmentFolder(_state);
+        var attachment = AttachmentOf("c1") with { Ingress = new(125_000_000_000_000, uint.MaxValue), Egress = new(1, 1464) };
+        folder.Write(attachment);
+        Assert.That(folder.ReadAll(out _), Is.EqualTo(new[] { attachment }));
+        folder.Write(attachment with { Egress = null });
+        Assert.That(folder.ReadAll(out _).Single().Egress, Is.Null);
+        folder.Write(attachment with { Egress = new(0, 1464) });
+        Assert.That(folder.ReadAll(out var broken), Is.Empty);
+        Assert.That(broken.Single(), Does.Contain("a rate of 0 bytes a second is none"));
+    }
+
+    [Test]
     public void A_file_of_an_agent_that_knew_no_host_ports_is_read()
     {
         var folder = new AttachmentFolder(_state);
@@ -53,7 +67,7 @@ public sealed class AttachmentFolderTests : IDisposable
             {"containerId":"c1","ifName":"eth0","podNamespace":"shop","podName":"web","podUid":"0b4c","netns":"/run/netns/x","hostInterface":"ovl0123456789a","podMac":"02:00:00:00:00:01",
              "addresses":["10.42.1.5"],"network":"overlay"}
             """);
-        Assert.That(folder.ReadAll(out _).Single().HostPorts, Is.Empty);
+        Assert.That(folder.ReadAll(out _).Single() is { HostPorts.Count: 0, Ingress: null, Egress: null });
     }
 
     [TestCase("")]

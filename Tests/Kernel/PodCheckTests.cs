@@ -118,7 +118,6 @@ public class PodCheckTests
             ["mac"] = "02:00:5e:10:00:01",
             ["ips"] = new[] { "10.42.1.50", "fd00:42:1::50" },
             ["dns"] = new { Servers = new[] { "10.96.0.10" } },
-            ["bandwidth"] = new { IngressRate = 1_000_000 },
         });
         Assert.That(pod.AddAs(asked).ExitCode, Is.Zero, node.Log);
         Assert.That(pod.Net.Run("ip link show eth0"), Does.Contain("02:00:5e:10:00:01"));
@@ -142,7 +141,7 @@ public class PodCheckTests
         foreach (var address in new[] { "10.42.1.60", "10.42.1.61" })
             Assert.That(db.Connects(IPAddress.Parse(address), 8080), address);
         pod.Remove();
-        Assert.That(node.Ask(two with { Bandwidth = new() { IngressRate = 1 } }).Error?.Msg, Does.Contain("chain the plugin `bandwidth` after it"));
+        Assert.That(node.Ask(two with { Bandwidth = new() { IngressRate = 1 } }).Error?.Msg, Does.StartWith("runtimeConfig.bandwidth: ingressRate is 1 bits a second, and can be 8 to"));
         Assert.That(node.Ask(two with { Mac = "none" }).Error?.Msg, Does.Contain("'none', is none"));
         db.Remove();
     }

@@ -63,7 +63,8 @@ internal sealed class TestNode : IDisposable
         Net.Run("ip -6 route show proto 79"),
         Net.Run("ip neigh show nud permanent"),
         Net.Run("bridge fdb show dev overlay-vxlan"),
-        Net.Run("ip -o link show type veth"));
+        Net.Run("ip -o link show type veth"),
+        Net.Run("ip -o link show type ifb"));
 
     /// <summary>Name of the point where agent or plugin kill themselves; no file, no point.</summary>
     public string FaultFile => Path.Combine(_folder, "fault-point");

@@ -11,6 +11,9 @@ public sealed record LinkMessage
     // struct ifinfomsg { unsigned char ifi_family, __ifi_pad; unsigned short ifi_type; int ifi_index; unsigned ifi_flags, ifi_change; };
     internal const int HeaderLength = 16;
 
+    /// <summary><see cref="Kind"/> of a device that <see cref="WriteNewIfb"/> makes.</summary>
+    public const string Ifb = "ifb";
+
     public LinkMessage()
     {
     }
@@ -152,6 +155,10 @@ public sealed record LinkMessage
     /// <summary>Equivalent to: <c>ip link add NAME … type bridge</c>.</summary>
     public static void WriteNewBridge(NetlinkWriter writer, uint sequence, LinkSettings link) =>
         EndNew(writer, BeginNew(writer, sequence, link, "bridge"));
+
+    /// <summary>Equivalent to: <c>ip link add NAME … type ifb</c>: a device that gives back what is redirected to it, through its own queueing discipline.</summary>
+    public static void WriteNewIfb(NetlinkWriter writer, uint sequence, LinkSettings link) =>
+        EndNew(writer, BeginNew(writer, sequence, link, Ifb));
 
     /// <summary>Equivalent to: <c>ip link set DEV up|down name … netns … address … mtu … alias … group … addrgenmode … master …</c>.</summary>
     public static void WriteSet(NetlinkWriter writer, uint sequence, LinkSettings link)

@@ -1,6 +1,6 @@
 namespace Overlay.Dataplane.Netlink.Route;
 
-/// <summary>RTM_*: message types of rtnetlink (linux/rtnetlink.h) for links, addresses, routes, neighbours, rules, settings of devices and namespace ids.</summary>
+/// <summary>RTM_*: message types of rtnetlink (linux/rtnetlink.h) for links, addresses, routes, neighbours, rules, queueing disciplines and filters, settings of devices and namespace ids.</summary>
 public enum RtmType : ushort
 {
     RTM_NEWLINK = 16,
@@ -19,6 +19,12 @@ public enum RtmType : ushort
     RTM_NEWRULE = 32,
     RTM_DELRULE,
     RTM_GETRULE,
+    RTM_NEWQDISC = 36,
+    RTM_DELQDISC,
+    RTM_GETQDISC,
+    RTM_NEWTFILTER = 44,
+    RTM_DELTFILTER,
+    RTM_GETTFILTER,
     RTM_NEWNETCONF = 80,
     RTM_DELNETCONF,
     RTM_GETNETCONF,

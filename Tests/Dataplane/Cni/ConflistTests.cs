@@ -35,7 +35,8 @@ public class ConflistTests
                 "ips": true,
                 "ipRanges": true,
                 "mac": true,
-                "dns": true
+                "dns": true,
+                "bandwidth": true
               },
               "ipam": {
                 "dataDir": "/var/lib/cni/networks",

@@ -61,6 +61,16 @@ public class LeftoverTests
         Assert.That((orphan with { Strangers = new HashSet<string> { "ovl0123456789a" } }).Leftovers(), Is.Empty);
     }
 
+    // The pair goes with the pod's namespace, the device that shapes its packets does not.
+    [Test]
+    public void What_shapes_the_packets_of_a_pair_goes_when_the_pair_is_gone()
+    {
+        var shaped = Living with { Shapers = [Ownership.Shaper(Web.HostInterface), "ovb0123456789a"] };
+        Assert.That(shaped.Leftovers(), Is.EqualTo(new[] { new Leftover.OfInterface("ovb0123456789a", "its pair is gone") }));
+        Assert.That((shaped with { Interfaces = [Web.HostInterface, "ovl0123456789a"] }).Leftovers(), Is.EqualTo(new[] { new Leftover.OfInterface("ovl0123456789a", "no attachment has it") }), "it goes with its pair");
+        Assert.That((shaped with { Interfaces = [Web.HostInterface, "ovl0123456789a"], Strangers = new HashSet<string> { "ovl0123456789a" } }).Leftovers(), Is.Empty);
+    }
+
     // The interface is the same container's: what was left of it is one thing.
     [Test]
     public void The_address_of_an_interface_without_attachment_goes_with_it() =>

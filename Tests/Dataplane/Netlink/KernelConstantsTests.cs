@@ -31,7 +31,10 @@ public partial class KernelConstantsTests
         #include <linux/netconf.h>
         #include <linux/netlink.h>
         #include <linux/nsfs.h>
+        #include <linux/pkt_cls.h>
+        #include <linux/pkt_sched.h>
         #include <linux/rtnetlink.h>
+        #include <linux/tc_act/tc_mirred.h>
         #include <linux/veth.h>
         #include <linux/netfilter.h>
         #include <linux/netfilter/nf_conntrack_common.h>
