@@ -21,6 +21,7 @@ public class AgentLineTests
             Mac = "02:00:5e:10:00:01",
             Began = long.MaxValue,
             Grace = 300,
+            PreviousMac = "02:00:5e:10:00:02",
             Bandwidth = new() { IngressRate = 1, IngressBurst = 2, EgressRate = 3, EgressBurst = 4_294_967_296 },
         };
         var line = AgentLine.Of(request);
@@ -33,7 +34,14 @@ public class AgentLineTests
     public void A_plugin_of_before_asks_for_nothing_new()
     {
         var read = AgentLine.ReadRequest("""{"version":1,"command":"DEL","containerId":"c1","ifName":"eth0"}"""u8);
-        Assert.That((read.Mac, read.Began, read.Grace, read.Bandwidth), Is.EqualTo(("", 0L, 0, (Bandwidth?)null)));
+        Assert.That((read.Mac, read.Began, read.Grace, read.PreviousMac, read.Bandwidth), Is.EqualTo(("", 0L, 0, "", (Bandwidth?)null)));
+    }
+
+    [Test]
+    public void An_answer_comes_back_as_it_was_sent()
+    {
+        AgentResponse[] answers = [AgentResponse.Done, AgentResponse.Stale, AgentError.Answer(11, "no", "because")];
+        Assert.That(answers.Select(answer => AgentLine.ReadResponse(AgentLine.Of(answer))), Is.EqualTo(answers));
     }
 
     [Test]
