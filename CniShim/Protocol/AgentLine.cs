@@ -154,7 +154,7 @@ internal static class AgentLine
     private static byte[] Line(Action<Utf8JsonWriter> members)
     {
         var line = new ArrayBufferWriter<byte>(1024);
-        using (var json = new Utf8JsonWriter(line))
+        using (var json = new Utf8JsonWriter(line, JsonEscaping.Options))
         {
             json.WriteStartObject();
             members(json);

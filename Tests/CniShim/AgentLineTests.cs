@@ -30,6 +30,18 @@ public class AgentLineTests
         Assert.That(read with { Addresses = request.Addresses, PortMappings = request.PortMappings, ValidAttachments = request.ValidAttachments }, Is.EqualTo(request));
     }
 
+    private static readonly string[] Texts = ["it said \"no\": \\ at\nline 2\t\u0001\u007f", "ÄÖ€ \U0001F600 <a href='x'>&+", "a half \ud83d of a pair"];
+
+    [Test]
+    public void Any_text_comes_back([Range(0, 2)] int number)
+    {
+        var (text, read) = (Texts[number], Texts[number].Replace("\ud83d ", "\ufffd ", StringComparison.Ordinal));
+        var line = AgentLine.Of(AgentError.Answer(999, text));
+        Assert.That(line.AsSpan().IndexOf((byte)'\n'), Is.EqualTo(line.Length - 1), "one line");
+        Assert.That(AgentLine.ReadResponse(line).Error?.Msg, Is.EqualTo(read));
+        Assert.That(System.Text.Json.JsonDocument.Parse(line).RootElement.GetProperty("error").GetProperty("msg").GetString(), Is.EqualTo(read));
+    }
+
     [Test]
     public void A_plugin_of_before_asks_for_nothing_new()
     {
