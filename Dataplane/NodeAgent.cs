@@ -34,6 +34,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
     private readonly DateTime _started = DateTime.UtcNow;
     private readonly Backoff _backoff = new(TimeSpan.FromMilliseconds(250), TimeSpan.FromSeconds(30));
     private readonly Stopwatch _keptUp = Stopwatch.StartNew();
+    private readonly Heartbeat _heartbeat = new(configuration.Socket);
     private bool _serving;
     private bool _tookOver;
     private volatile NodeStatus _status = new() { NodeName = configuration.NodeName, Unready = ["The agent is starting."] };
@@ -93,7 +94,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         var dataplane = new NodeDataplane(configuration, kernel, log);
         var wiring = new PodWiring(kernel);
         var verbs = new CniVerbs(dataplane, wiring, new(kernel), folder, new(PendingDelete.FolderOf(configuration.Socket)), source.Statuses, log);
-        var heartbeat = new Heartbeat(configuration.Socket);
+        var early = new EarlyCalls(_calls.Reader);
         Log.Started(log, Cli.Version.Text, configuration.NodeName, source.Name);
         var gone = Recall(folder, dataplane, kernel, reaper);
         source.Statuses?.PublishAll(dataplane.Store.Attachments);
@@ -104,6 +105,8 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         {
             dataplane.Observe(revocation.Remains);
             var changed = TakeChanges(dataplane);
+            if (!dataplane.Store.IsSynced)
+                early.Wait(Awaited(dataplane, source));
             if (losses.TryRead(out _))
             {
                 due = DateTime.UtcNow;
@@ -123,7 +126,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             {
                 gone.ForEach(attachment => verbs.Disconnect(attachment, isWired: false));
                 verbs.Replay();
-                waits.Add(_calls.Reader);
+                early.Take().ForEach(call => Answer(call, verbs, dataplane.Store, source, stop));
                 waits.Add(reaper.Looks);
             }
 
@@ -140,7 +143,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
                 revocation.Request(request);
             revocation.Judge(dataplane.Forbids);
             if (_serving)
-                KeepUp(verbs, heartbeat);
+                KeepUp(verbs);
             var beat = DateTime.UtcNow + Heartbeat.Period;
             await waits.AnyAsync(_serving && due < beat ? due : beat);
         }
@@ -151,11 +154,15 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         var waits = new LoopWaits(stop);
         waits.Add(sources);
         waits.Add(_changes.Reader);
+        waits.Add(_calls.Reader);
         waits.Add(_snapshots.Reader);
         waits.Add(losses);
         waits.Add(revocation.Judgements);
         return waits;
     }
+
+    private static string Awaited(NodeDataplane dataplane, ClusterSource source) =>
+        string.Join("; ", [$"waits for {source.Name} to deliver everything", .. dataplane.Degradations.Select(degradation => degradation.ToString())]);
 
     // How this node is: for probes and metrics, for the Node's condition, and for operators who ask.
     private void Report(NodeDataplane dataplane, ClusterSource source)
@@ -169,7 +176,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
     }
 
     // What no event asks for: the loop comes by every Heartbeat.Period at least.
-    private void KeepUp(CniVerbs verbs, Heartbeat heartbeat)
+    private void KeepUp(CniVerbs verbs)
     {
         if (_keptUp.Elapsed >= Heartbeat.Period)
         {
@@ -179,7 +186,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
 
         try
         {
-            heartbeat.Beat(_status.Unready, TimeSpan.FromMilliseconds(Environment.TickCount64));
+            _heartbeat.Beat(_status.Unready, TimeSpan.FromMilliseconds(Environment.TickCount64));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -235,13 +242,16 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
     private void TakeCalls(CniVerbs verbs, ClusterStore store, ClusterSource source, CancellationToken stop)
     {
         while (_calls.Reader.TryRead(out var call))
-        {
-            var request = call.Request;
-            if (source.CanFindPods && !call.IsPodSought && request is { Command: "ADD", PodName.Length: > 0 } && !store.Shows(new(request.PodNamespace, request.PodName), request.PodUid))
-                _ = SeekPodAsync(call, source, stop);
-            else
-                call.Answer(verbs.Answer(request, call.ClientGone, call.Pod));
-        }
+            Answer(call, verbs, store, source, stop);
+    }
+
+    private void Answer(CniCall call, CniVerbs verbs, ClusterStore store, ClusterSource source, CancellationToken stop)
+    {
+        var request = call.Request;
+        if (source.CanFindPods && !call.IsPodSought && request is { Command: "ADD", PodName.Length: > 0 } && !store.Shows(new(request.PodNamespace, request.PodName), request.PodUid))
+            _ = SeekPodAsync(call, source, stop);
+        else
+            call.Answer(verbs.Answer(request, call.ClientGone, call.Pod));
     }
 
     // The runtime may be faster than the watch. Other calls are not kept waiting; this one comes again with what was found, or with nothing.
