@@ -26,7 +26,7 @@ internal static class DirectoryListing
             throw Libc.Failure("open", path);
         }
 
-        var buffer = new byte[32768];
+        Span<byte> buffer = stackalloc byte[4096]; // a hundred names: every page that is touched for the first time costs as much as several calls
         while (true)
         {
             var length = (int)Libc.getdents64(folder, buffer, buffer.Length);
@@ -34,7 +34,7 @@ internal static class DirectoryListing
                 throw Libc.Failure("read", path);
             if (length == 0)
                 return;
-            for (ReadOnlySpan<byte> rest = buffer.AsSpan(0, length); rest.Length > 0; rest = rest[LengthOf(rest)..])
+            for (ReadOnlySpan<byte> rest = buffer[..length]; rest.Length > 0; rest = rest[LengthOf(rest)..])
             {
                 var name = rest[OffsetOfName..LengthOf(rest)];
                 visitor(name[..name.IndexOf((byte)0)], MemoryMarshal.Read<ulong>(rest));

@@ -39,6 +39,10 @@ internal static partial class Libc
     public const uint SIOCGIFFLAGS = 0x8913;
     public const uint SIOCSIFFLAGS = 0x8914;
     public const short IFF_UP = 1;
+    public const int SIGKILL = 9;
+    public const int SIGPIPE = 13;
+    public const short POSIX_SPAWN_SETPGROUP = 2;
+    public const short POSIX_SPAWN_SETSIGDEF = 4;
     public const int EPERM = 1;
     public const int ENOENT = 2;
     public const int EINTR = 4;
@@ -60,7 +64,7 @@ internal static partial class Libc
     [LibraryImport("libc", SetLastError = true)]
     public static partial nint write(SafeFileHandle fd, ReadOnlySpan<byte> buffer, nint count);
 
-    /// <summary>poll(2) of one descriptor; -1 milliseconds is for ever.</summary>
+    /// <summary>poll(2) of one descriptor or several in a row; -1 milliseconds is for ever.</summary>
     [LibraryImport("libc", SetLastError = true)]
     public static partial int poll(ref Pollfd fds, nuint nfds, int timeout);
 
@@ -115,6 +119,50 @@ internal static partial class Libc
     /// <summary>statx(2): its struct is the same on every architecture.</summary>
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     public static partial int statx(SafeFileHandle dirfd, string path, int flags, uint mask, out Statx buffer);
+
+    /// <summary>pipe2(2): the end to read from and the end to write to.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int pipe2(Span<int> pipefd, int flags);
+
+    /// <summary>kill(2); a negative pid is a process group.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int kill(int pid, int sig);
+
+    /// <summary>waitpid(2).</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int waitpid(int pid, out int wstatus, int options);
+
+    /// <summary>posix_spawn(3): the errno, or 0.</summary>
+    [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int posix_spawn(out int pid, string path, Span<nint> file_actions, Span<nint> attrp, string?[] argv, string?[] envp);
+
+    /// <summary>posix_spawn_file_actions_init(3).</summary>
+    [LibraryImport("libc")]
+    public static partial int posix_spawn_file_actions_init(Span<nint> file_actions);
+
+    /// <summary>posix_spawn_file_actions_adddup2(3).</summary>
+    [LibraryImport("libc")]
+    public static partial int posix_spawn_file_actions_adddup2(Span<nint> file_actions, SafeFileHandle fildes, int newfildes);
+
+    /// <summary>posix_spawn_file_actions_destroy(3).</summary>
+    [LibraryImport("libc")]
+    public static partial int posix_spawn_file_actions_destroy(Span<nint> file_actions);
+
+    /// <summary>posix_spawnattr_init(3).</summary>
+    [LibraryImport("libc")]
+    public static partial int posix_spawnattr_init(Span<nint> attr);
+
+    /// <summary>posix_spawnattr_setsigdefault(3).</summary>
+    [LibraryImport("libc")]
+    public static partial int posix_spawnattr_setsigdefault(Span<nint> attr, Span<nint> sigdefault);
+
+    /// <summary>posix_spawnattr_setflags(3).</summary>
+    [LibraryImport("libc")]
+    public static partial int posix_spawnattr_setflags(Span<nint> attr, short flags);
+
+    /// <summary>posix_spawnattr_destroy(3).</summary>
+    [LibraryImport("libc")]
+    public static partial int posix_spawnattr_destroy(Span<nint> attr);
 
     /// <summary>Waits until the names in a folder are on the disk.</summary>
     /// <exception cref="IOException">The disk fails.</exception>

@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Text.Encodings.Web;
 using System.Text.Json;
 using Overlay.CniShim.Protocol;
 using Overlay.CniShim.Spec;
@@ -10,8 +9,6 @@ namespace Overlay.CniShim;
 /// <param name="environment">The world.</param>
 internal sealed class Plugin(CniEnvironment environment)
 {
-    private static readonly JsonWriterOptions Readable = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }; // no HTML here: quotes may look like quotes
-
     private string cniVersion = CniVersion.Latest;
     private Deadline deadline;
 
@@ -111,7 +108,7 @@ internal sealed class Plugin(CniEnvironment environment)
     private void Print(Action<Utf8JsonWriter> document)
     {
         var buffer = new ArrayBufferWriter<byte>(1024);
-        using (var json = new Utf8JsonWriter(buffer, Readable))
+        using (var json = new Utf8JsonWriter(buffer, JsonEscaping.Options))
             document(json);
         buffer.Write("\n"u8);
         try

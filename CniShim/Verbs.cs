@@ -73,9 +73,11 @@ internal sealed class Verbs
         }
         catch
         {
+            var isOurs = true;
             if (isWired)
-                Undo("the interface", () => Unwire(request with { Command = "DEL", Began = BootClock.Now }, deadline.Part(AgentPart)));
-            Undo(string.Join(", ", given.Addresses.Select(address => address.Address)), () => ipam.Undo(deadline));
+                Undo("the interface", () => isOurs = Unwire(request with { Command = "DEL", Began = BootClock.Now }, deadline.Part(AgentPart)));
+            if (isOurs)
+                Undo(string.Join(", ", given.Addresses.Select(address => address.Address)), () => ipam.Undo(deadline));
             throw;
         }
     }
@@ -96,19 +98,21 @@ internal sealed class Verbs
     /// <summary>DEL: unwiring, then the addresses. Succeeds when there is nothing to do, and without an agent: the interface goes at once, the rest waits for the agent as a file.</summary>
     public void Del()
     {
-        Unwire(
+        var isOurs = Unwire(
             NetworkNamespace.IsOwn(variables.Netns, environment.OwnNetns) && !variables.NetnsOverride
                 ? request with { Netns = "" } // the path was given to another process meanwhile; the agent knows its interface by the attachment
                 : request,
             deadline.Part(AgentPart));
         Fault.Pass(FaultPoint.ShimUnwired);
-        ipam.Del(deadline);
+        if (isOurs)
+            ipam.Del(deadline);
     }
 
-    private void Unwire(AgentRequest delete, Deadline answerBy)
+    /// <returns>Whether the addresses are now to be given back. False: the agent passed the DEL over, so they are those of another pod that has this attachment by now.</returns>
+    private bool Unwire(AgentRequest delete, Deadline answerBy)
     {
-        if (TryUnwire(delete, answerBy))
-            return;
+        if (TryUnwire(delete, answerBy) is { } answer)
+            return !answer.PassedOver;
         try
         {
             if (!OperatingSystem.IsWindows())
@@ -122,8 +126,10 @@ internal sealed class Verbs
 
         var pending = new DeleteQueue(configuration.Socket);
         pending.Add(delete);
-        if (TryUnwire(delete, answerBy)) // it may have come, and looked into the queue, just before the file was there
-            pending.Remove(delete);
+        if (TryUnwire(delete, answerBy) is not { } late) // it may have come, and looked into the queue, just before the file was there
+            return true;
+        pending.Remove(delete);
+        return !late.PassedOver;
     }
 
     /// <summary>CHECK: whether both still have what ADD's result says.</summary>
@@ -145,7 +151,13 @@ internal sealed class Verbs
             Dns: null);
         ipam.Check(previous.Hosts, deadline);
         Ask(
-            request with { Addresses = previous.Addresses, Mac = configuration.ReadMac(args.Mac), Bandwidth = configuration.ReadBandwidth() },
+            request with
+            {
+                Addresses = previous.Addresses,
+                PreviousMac = own.Select(number => interfaces[number].Text("mac")).FirstOrDefault(mac => mac.Length > 0, ""),
+                Mac = configuration.ReadMac(args.Mac),
+                Bandwidth = configuration.ReadBandwidth(),
+            },
             connectBy: default,
             deadline);
     }
@@ -195,10 +207,10 @@ internal sealed class Verbs
         }
     }
 
-    private bool TryUnwire(AgentRequest delete, Deadline answerBy)
+    private AgentResponse? TryUnwire(AgentRequest delete, Deadline answerBy)
     {
         var answer = agent.Ask(delete, connectBy: default, answerBy, meanwhile: null, out _);
-        return answer?.Error is { } error ? throw new CniException(error) : answer is not null;
+        return answer?.Error is { } error ? throw new CniException(error) : answer;
     }
 
     /// <summary>The agent's answer, which is no error.</summary>

@@ -37,6 +37,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
     private readonly DateTime _started = DateTime.UtcNow;
     private readonly Backoff _backoff = new(TimeSpan.FromMilliseconds(250), TimeSpan.FromSeconds(30));
     private readonly Stopwatch _keptUp = Stopwatch.StartNew();
+    private readonly Heartbeat _heartbeat = new(configuration.Socket);
     private bool _serving;
     private bool _tookOver;
     private volatile NodeStatus _status = new() { NodeName = configuration.NodeName, Unready = ["The agent is starting."] };
@@ -98,7 +99,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
         var dataplane = new NodeDataplane(configuration, kernel, log);
         var wiring = new PodWiring(kernel);
         var verbs = new CniVerbs(dataplane, wiring, new(kernel), folder, new(PendingDelete.FolderOf(configuration.Socket)), source.Statuses, log);
-        var heartbeat = new Heartbeat(configuration.Socket);
+        var early = new EarlyCalls(_calls.Reader);
         Log.Started(log, Cli.Version.Text, configuration.NodeName, source.Name);
         var gone = Recall(folder, dataplane, kernel, reaper);
         source.Statuses?.PublishAll(dataplane.Store.Attachments);
@@ -109,6 +110,8 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
         {
             dataplane.Observe(revocation.Remains);
             var changed = TakeChanges(dataplane);
+            if (!dataplane.Store.IsSynced)
+                early.Wait(Awaited(dataplane, source));
             if (Hear(dataplane, devices))
                 due = DateTime.UtcNow;
             var first = dataplane.Store.IsSynced && !_serving;
@@ -125,7 +128,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
             {
                 gone.ForEach(attachment => verbs.Disconnect(attachment, isWired: false));
                 verbs.Replay();
-                waits.Add(_calls.Reader);
+                early.Take().ForEach(call => Answer(call, verbs, dataplane.Store, source, stop));
                 waits.Add(reaper.Looks);
             }
 
@@ -142,7 +145,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
                 revocation.Request(request);
             revocation.Judge(dataplane.Forbids);
             if (_serving)
-                KeepUp(verbs, heartbeat);
+                KeepUp(verbs);
             var beat = DateTime.UtcNow + Heartbeat.Period;
             await waits.AnyAsync(_serving && due < beat ? due : beat);
         }
@@ -190,12 +193,16 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
         var waits = new LoopWaits(stop);
         waits.Add(sources);
         waits.Add(_changes.Reader);
+        waits.Add(_calls.Reader);
         waits.Add(_snapshots.Reader);
         waits.Add(losses);
         waits.Add(changes.Changes);
         waits.Add(revocation.Judgements);
         return waits;
     }
+
+    private static string Awaited(NodeDataplane dataplane, ClusterSource source) =>
+        string.Join("; ", [$"waits for {source.Name} to deliver everything", .. dataplane.Degradations.Select(degradation => degradation.ToString())]);
 
     // How this node is: for probes and metrics, for the Node's condition, and for operators who ask.
     private void Report(NodeDataplane dataplane, ClusterSource source)
@@ -209,7 +216,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
     }
 
     // What no event asks for: the loop comes by every Heartbeat.Period at least.
-    private void KeepUp(CniVerbs verbs, Heartbeat heartbeat)
+    private void KeepUp(CniVerbs verbs)
     {
         if (_keptUp.Elapsed >= Heartbeat.Period)
         {
@@ -219,7 +226,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
 
         try
         {
-            heartbeat.Beat(_status.Unready, TimeSpan.FromMilliseconds(Environment.TickCount64));
+            _heartbeat.Beat(_status.Unready, TimeSpan.FromMilliseconds(Environment.TickCount64));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -275,13 +282,16 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
     private void TakeCalls(CniVerbs verbs, ClusterStore store, ClusterSource source, CancellationToken stop)
     {
         while (_calls.Reader.TryRead(out var call))
-        {
-            var request = call.Request;
-            if (source.CanFindPods && !call.IsPodSought && request is { Command: "ADD", PodName.Length: > 0 } && !store.Shows(new(request.PodNamespace, request.PodName), request.PodUid))
-                _ = SeekPodAsync(call, source, stop);
-            else
-                call.Answer(verbs.Answer(request, call.ClientGone, call.Pod));
-        }
+            Answer(call, verbs, store, source, stop);
+    }
+
+    private void Answer(CniCall call, CniVerbs verbs, ClusterStore store, ClusterSource source, CancellationToken stop)
+    {
+        var request = call.Request;
+        if (source.CanFindPods && !call.IsPodSought && request is { Command: "ADD", PodName.Length: > 0 } && !store.Shows(new(request.PodNamespace, request.PodName), request.PodUid))
+            _ = SeekPodAsync(call, source, stop);
+        else
+            call.Answer(verbs.Answer(request, call.ClientGone, call.Pod));
     }
 
     // The runtime may be faster than the watch. Other calls are not kept waiting; this one comes again with what was found, or with nothing.

@@ -1,5 +1,4 @@
-using System.ComponentModel;
-using System.Diagnostics;
+using System.Collections;
 using System.Text.Json;
 using Overlay.CniShim.Protocol;
 using Overlay.CniShim.Spec;
@@ -102,51 +101,21 @@ internal sealed class DelegatedIpam(string type, NetworkConfiguration configurat
 
     private string Run(string command, ReadOnlyMemory<byte> stdin, Deadline deadline)
     {
-        var start = new ProcessStartInfo(Find()) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        var program = Find();
+        var environment = Environment.GetEnvironmentVariables().Cast<DictionaryEntry>().ToDictionary(entry => (string)entry.Key, entry => (string?)entry.Value);
         foreach (var name in Inherited)
-            start.Environment[name] = variable(name);
-        start.Environment["CNI_COMMAND"] = command;
+            environment[name] = variable(name);
+        environment["CNI_COMMAND"] = command;
         try
         {
-            using var process = Process.Start(start)!;
-            return TalkAsync(process, command, stdin, deadline).GetAwaiter().GetResult();
+            var outcome = ChildProgram.Run(program, [.. environment.Where(entry => entry.Value is not null).Select(entry => $"{entry.Key}={entry.Value}")], stdin, command is "ADD" or "VERSION", deadline)
+                ?? throw new CniException(CniErrorCode.TryAgainLater, $"the IPAM plugin {type} did not finish {command} in time and was ended");
+            return outcome.ExitCode == 0 ? outcome.Stdout : throw Failure(command, outcome.ExitCode, outcome.Stdout, outcome.Stderr);
         }
-        catch (Win32Exception error)
+        catch (IOException error)
         {
-            throw new CniException(CniErrorCode.Io, $"cannot run the IPAM plugin {start.FileName}: {error.Message}");
+            throw new CniException(CniErrorCode.Io, $"cannot run the IPAM plugin {program}: {error.Message}");
         }
-    }
-
-    private async Task<string> TalkAsync(Process process, string command, ReadOnlyMemory<byte> stdin, Deadline deadline)
-    {
-        using var limit = new CancellationTokenSource(deadline.Remaining);
-        var stdout = new ChildOutput(process.StandardOutput.BaseStream, limit.Token);
-        var stderr = new ChildOutput(process.StandardError.BaseStream, limit.Token);
-        try
-        {
-            try
-            {
-                await process.StandardInput.BaseStream.WriteAsync(stdin, limit.Token).ConfigureAwait(false);
-                process.StandardInput.Close();
-            }
-            catch (IOException)
-            {
-                // it does not care to read on: what it says counts
-            }
-
-            await process.WaitForExitAsync(limit.Token).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException)
-        {
-            process.Kill(entireProcessTree: true);
-            throw new CniException(CniErrorCode.TryAgainLater, $"the IPAM plugin {type} did not finish {command} in time and was ended");
-        }
-
-        if (process.ExitCode == 0 && command is not ("ADD" or "VERSION"))
-            return "";
-        var whole = await Task.WhenAny(stdout.Document, Task.Delay(Timeout.Infinite, limit.Token)).ConfigureAwait(false);
-        _ = whole.Exception;
-        return process.ExitCode == 0 ? stdout.Text : throw Failure(command, process.ExitCode, stdout.Text, stderr.Text);
     }
 
     private PluginFailure Failure(string command, int exitCode, string stdout, string stderr)

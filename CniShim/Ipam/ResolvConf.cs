@@ -27,7 +27,7 @@ internal static class ResolvConf
         }
 
         var buffer = new ArrayBufferWriter<byte>();
-        using (var json = new Utf8JsonWriter(buffer))
+        using (var json = new Utf8JsonWriter(buffer, JsonEscaping.Options))
         {
             json.WriteStartObject();
             if (Values(lines, "domain") is [.., var domain])

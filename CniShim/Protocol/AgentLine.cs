@@ -54,6 +54,7 @@ internal static class AgentLine
         json.WriteString("mac", request.Mac);
         json.WriteNumber("began", request.Began);
         json.WriteNumber("grace", request.Grace);
+        json.WriteString("previousMac", request.PreviousMac);
         if (request.Bandwidth is { } bandwidth)
             WriteBandwidth(json, bandwidth);
     });
@@ -83,6 +84,9 @@ internal static class AgentLine
             json.WriteString("details", error.Details);
             json.WriteEndObject();
         }
+
+        if (response.PassedOver)
+            json.WriteBoolean("passedOver", true);
     });
 
     /// <summary>Reads a request.</summary>
@@ -107,6 +111,7 @@ internal static class AgentLine
             Mac = json.Text("mac"),
             Began = json.LongNumber("began") ?? 0,
             Grace = json.Number("grace") ?? 0,
+            PreviousMac = json.Text("previousMac"),
             Bandwidth = json.Find("bandwidth") is { } bandwidth ? Bandwidth.Read(bandwidth) : null,
         };
     }
@@ -132,6 +137,7 @@ internal static class AgentLine
                 Msg = error.Text("msg"),
                 Details = error.Text("details"),
             },
+            PassedOver = json.Find("passedOver") is { ValueKind: JsonValueKind.True },
         };
     }
 
@@ -148,7 +154,7 @@ internal static class AgentLine
     private static byte[] Line(Action<Utf8JsonWriter> members)
     {
         var line = new ArrayBufferWriter<byte>(1024);
-        using (var json = new Utf8JsonWriter(line))
+        using (var json = new Utf8JsonWriter(line, JsonEscaping.Options))
         {
             json.WriteStartObject();
             members(json);

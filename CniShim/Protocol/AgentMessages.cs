@@ -60,6 +60,9 @@ internal sealed record AgentRequest
     /// <summary>GC only: attachments younger than this, in seconds, are kept; another runtime on this host may just be adding them.</summary>
     public int Grace { get; init; }
 
+    /// <summary>CHECK only: the Ethernet address of the pod's end in prevResult, as it is there; empty when it has none.</summary>
+    public string PreviousMac { get; init; } = "";
+
     /// <summary>ADD and CHECK: the limits asked for; null when none is.</summary>
     public Bandwidth? Bandwidth { get; init; }
 }
@@ -93,6 +96,12 @@ internal sealed record AgentResponse
 {
     /// <summary>Success of DEL, CHECK, GC and STATUS.</summary>
     public static readonly AgentResponse Done = new();
+
+    /// <summary>A DEL that began before the attachment was made: it meant a predecessor, and nothing was done.</summary>
+    public static readonly AgentResponse Stale = new() { PassedOver = true };
+
+    /// <summary>DEL: it was passed over, so that the addresses of this container are those of a pod that is there.</summary>
+    public bool PassedOver { get; init; }
 
     /// <summary>ADD: what was wired.</summary>
     public WiredPod? Wired { get; init; }

@@ -39,9 +39,6 @@ internal enum FaultPoint
     /// <summary>DEL: the first address is given back.</summary>
     ShimAddressReleased,
 
-    /// <summary>ADD: the attachment's file is there.</summary>
-    AgentAttachmentWritten,
-
     /// <summary>ADD: the pod's policy is in the kernel.</summary>
     AgentPolicyCommitted,
 
@@ -66,8 +63,11 @@ internal enum FaultPoint
     /// <summary>ADD: the host's routes and neighbours of the pod are there.</summary>
     AgentRouted,
 
-    /// <summary>ADD: other nodes can read the addresses; the plugin has no answer.</summary>
+    /// <summary>ADD: other nodes can read the addresses.</summary>
     AgentPublished,
+
+    /// <summary>ADD: the attachment's file is there; the plugin has no answer.</summary>
+    AgentAttachmentWritten,
 
     /// <summary>ADD that failed: its last step is undone.</summary>
     AgentStepUndone,

@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+using System.Text;
 using System.Text.Json;
 
 namespace Overlay.CniShim.Protocol;
@@ -14,7 +16,7 @@ internal static class JsonKeys
         {
             foreach (var property in element.EnumerateObject())
             {
-                if (NameOf(property).Equals(key, StringComparison.OrdinalIgnoreCase))
+                if (IsNamed(property, key))
                     found = property.Value;
             }
         }
@@ -60,7 +62,12 @@ internal static class JsonKeys
     private static string AsText(this JsonElement element, string what) =>
         element.ValueKind == JsonValueKind.String ? Decoded(() => element.GetString()!) : throw Wrong(what, "a string", element);
 
-    private static string NameOf(JsonProperty property) => Decoded(() => property.Name);
+    // A name in plain ASCII needs no string.
+    private static bool IsNamed(JsonProperty property, string key)
+    {
+        var name = JsonMarshal.GetRawUtf8PropertyName(property);
+        return Ascii.IsValid(name) && !name.Contains((byte)'\\') ? Ascii.EqualsIgnoreCase(name, key) : Decoded(() => property.Name).Equals(key, StringComparison.OrdinalIgnoreCase);
+    }
 
     // Bytes that are no UTF-8 and halves of surrogate pairs are only found now, and by an exception that is not JSON's.
     private static string Decoded(Func<string> read)

@@ -1,4 +1,3 @@
-using System.Reflection;
 using Overlay.CniShim.Protocol;
 
 namespace Overlay.CniShim.Spec;
@@ -17,7 +16,7 @@ internal static class CniVersion
 
     /// <summary>What the plugin says of itself when no runtime calls it.</summary>
     public static string About =>
-        $"CNI plugin overlay-cni {typeof(CniVersion).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion}\n"
+        $"CNI plugin overlay-cni {BuildVersion.Text}\n"
         + $"CNI protocol versions supported: {string.Join(", ", Supported)}\n";
 
     /// <summary>Whether <paramref name="version"/> is supported and at least <paramref name="least"/>.</summary>

@@ -82,7 +82,7 @@ internal sealed record NetworkConfiguration
             .Where(item => Cidr.TryParse(item.Text("address"), out var cidr) && cidr.Address == address)
             .Select(item => item.Text("gateway")).FirstOrDefault(gateway => gateway.Length > 0);
         var buffer = new ArrayBufferWriter<byte>(Stdin.Length);
-        using (var json = new Utf8JsonWriter(buffer))
+        using (var json = new Utf8JsonWriter(buffer, JsonEscaping.Options))
         {
             json.WriteStartObject();
             json.WriteString("cniVersion", version);

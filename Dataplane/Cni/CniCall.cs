@@ -3,12 +3,12 @@ using Overlay.Dataplane.Store;
 
 namespace Overlay.Dataplane.Cni;
 
-/// <summary>One call of the plugin on its way to the agent's loop. Whoever takes it from the channel answers it exactly once; nothing else is called back.</summary>
+/// <summary>One call of the plugin on its way to the agent's loop. Whoever takes it from the channel answers it exactly once.</summary>
 /// <param name="request">What is asked; checked to be well-formed JSON of our protocol, not more.</param>
+/// <param name="deliver">Takes the answer and the moment when it was given (<see cref="BootClock"/>'s nanoseconds): whatever the loop does for another call comes before or after it. Must not block.</param>
 /// <param name="clientGone">Cancelled when the plugin hangs up before the answer (killed, or past its deadline).</param>
-internal sealed class CniCall(AgentRequest request, CancellationToken clientGone)
+internal sealed class CniCall(AgentRequest request, Action<AgentResponse, long> deliver, CancellationToken clientGone)
 {
-    private readonly TaskCompletionSource<AgentResponse> answered = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <summary>What is asked.</summary>
     public AgentRequest Request { get; } = request;
@@ -26,16 +26,6 @@ internal sealed class CniCall(AgentRequest request, CancellationToken clientGone
     /// <summary>Notes what the datastore said.</summary>
     public void Found(ClusterChange.PodSet? pod) => (IsPodSought, Pod) = (true, pod);
 
-    /// <summary>The answer, once there.</summary>
-    public Task<AgentResponse> Answered => answered.Task;
-
-    /// <summary>When it was answered: <see cref="BootClock"/>'s nanoseconds. Whatever the loop does for another call comes before or after this moment.</summary>
-    public long AnsweredAt { get; private set; }
-
-    /// <summary>Answers. Never blocks; only the first answer counts.</summary>
-    public void Answer(AgentResponse response)
-    {
-        AnsweredAt = BootClock.Now;
-        answered.TrySetResult(response);
-    }
+    /// <summary>Answers. Never blocks.</summary>
+    public void Answer(AgentResponse response) => deliver(response, BootClock.Now);
 }

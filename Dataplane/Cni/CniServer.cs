@@ -1,20 +1,23 @@
-using System.Buffers;
 using System.Net.Sockets;
 using System.Text.Json;
 using System.Threading.Channels;
+using Microsoft.Win32.SafeHandles;
 using Overlay.CniShim.Protocol;
+using Overlay.Dataplane.Netlink;
 using Overlay.Dataplane.Operator;
 
 namespace Overlay.Dataplane.Cni;
 
-/// <summary>Listens on the Unix socket for the plugin, turns each connection into one <see cref="CniCall"/> for the agent's loop, and carries the answer back. Operators' verbs come by the same socket.</summary>
+/// <summary>Listens on the Unix socket for the plugin, turns each connection (<see cref="CniClient"/>) into one <see cref="CniCall"/> for the agent's loop, and carries the answer back. Operators' verbs come by the same socket.</summary>
 internal sealed class CniServer : IDisposable
 {
+    private const int FirstClient = 2;
     private const int SocketPathBytes = 107; // sun_path of unix(7) holds 108, the last is NUL
 
     private readonly ChannelWriter<CniCall> calls;
     private readonly string socketPath;
     private readonly Socket listener;
+    private readonly SafeFileHandle waker = Libc.eventfd(0, Libc.EFD_CLOEXEC | Libc.EFD_NONBLOCK);
 
     private readonly Func<ReadOnlyMemory<byte>, CancellationToken, Task<byte[]>>? operators;
     private readonly TimeSpan clientDeadline;
@@ -52,6 +55,7 @@ internal sealed class CniServer : IDisposable
             if (!OperatingSystem.IsWindows())
                 File.SetUnixFileMode(socketPath, UnixFileMode.UserRead | UnixFileMode.UserWrite); // nobody can connect before Listen
             listener.Listen(512);
+            listener.Blocking = false;
         }
         catch (SocketException error)
         {
@@ -62,156 +66,129 @@ internal sealed class CniServer : IDisposable
         return new(socketPath, listener, calls, operators, clientDeadline ?? TimeSpan.FromSeconds(5));
     }
 
-    /// <summary>Serves clients, many at a time, until <paramref name="stop"/>.</summary>
-    public async Task RunAsync(CancellationToken stop)
-    {
-        var clients = new List<Task>();
-        try
-        {
-            while (true)
-            {
-                var client = await AcceptAsync(stop).ConfigureAwait(false);
-                clients.RemoveAll(task => task.IsCompleted);
-                clients.Add(ServeAsync(client, stop));
-            }
-        }
-        catch (OperationCanceledException) when (stop.IsCancellationRequested)
-        {
-            await Task.WhenAll(clients).ConfigureAwait(false);
-        }
-    }
+    /// <summary>Serves clients, many at a time, until <paramref name="stop"/>: on a thread of its own that waits for all of them together, which wakes nobody but the loop and is woken twice a call.</summary>
+    public Task RunAsync(CancellationToken stop) => Task.Factory.StartNew(() => Serve(stop), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
     /// <summary>Stops listening and removes the socket file.</summary>
     public void Dispose()
     {
         listener.Dispose();
+        waker.Dispose();
         File.Delete(socketPath);
     }
 
-    private async Task<Socket> AcceptAsync(CancellationToken stop)
+    private void Serve(CancellationToken stop)
     {
-        while (true)
+        using var stopping = stop.Register(Wake);
+        var clients = new List<CniClient>();
+        while (!stop.IsCancellationRequested)
         {
-            try
+            var ready = Await(clients);
+            for (var i = 0; i < clients.Count; i++)
             {
-                return await listener.AcceptAsync(stop).ConfigureAwait(false);
-            }
-            catch (SocketException)
-            {
-                // accept(2) reports the client's errors (ECONNABORTED) and ours that pass (EMFILE, ENOMEM): the client waits in the queue meanwhile
-                await Task.Delay(100, stop).ConfigureAwait(false);
-            }
-        }
-    }
-
-    private async Task ServeAsync(Socket client, CancellationToken stop)
-    {
-        using var socket = client;
-        using var gone = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        try
-        {
-            var (line, request, answer) = await ReadAsync(socket, stop).ConfigureAwait(false);
-            var end = EndAsync(socket, stop);
-            if (request is not null && operators is not null && OperatorRequest.IsOne(request.Command))
-            {
-                var told = await WatchedAsync(operators(line, gone.Token), end, gone, stop).ConfigureAwait(false);
-                await DeliverAsync(socket, told, end, stop).ConfigureAwait(false);
-                return;
+                if (ready[FirstClient + i].Returned != 0 && clients[i].Proceed() is { } line)
+                    Ask(clients[i], line, stop);
+                clients[i].Expire(clientDeadline);
             }
 
-            var answered = 0L;
-            if (request is not null)
-                (answer, answered) = await AskAsync(request, end, gone, stop).ConfigureAwait(false);
-            if (await DeliverAsync(socket, AgentLine.Of(answer), end, stop).ConfigureAwait(false))
-                return;
+            foreach (var over in clients.Where(client => client.IsOver))
+                over.Dispose();
+            clients.RemoveAll(client => client.IsOver);
+            if (ready[0].Returned != 0 && Accept() is { } socket)
+            {
+                var client = new CniClient(socket, Wake);
+                clients.Add(client);
+                if (client.Proceed() is { } line) // it mostly has come with the connection
+                    Ask(client, line, stop);
+            }
+        }
 
-            // Wired, yet nobody heard of it: the addresses are being given back at the other end, so the wiring has to go too. What was wired later is not meant.
-            if (request is { Command: "ADD" } && answer.Wired is not null)
-                await calls.WriteAsync(new CniCall(request with { Command = "DEL", Began = answered }, CancellationToken.None), stop).ConfigureAwait(false);
-        }
-        catch (Exception error) when (error is SocketException or OperationCanceledException or ChannelClosedException)
-        {
-            // the client left, was too slow, or we are stopping: there is nobody to tell
-        }
+        clients.ForEach(client => client.Dispose());
     }
 
-    /// <summary>Reads one line. Either a request, or the answer to what is none.</summary>
-    private async Task<(ReadOnlyMemory<byte> Line, AgentRequest? Request, AgentResponse Refusal)> ReadAsync(Socket socket, CancellationToken stop)
+    // In the order: listener, waker, clients.
+    private Libc.Pollfd[] Await(List<CniClient> clients)
     {
-        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        deadline.CancelAfter(clientDeadline);
-        var line = new ArrayBufferWriter<byte>(4096);
-        while (true)
-        {
-            var read = await socket.ReceiveAsync(line.GetMemory(4096), deadline.Token).ConfigureAwait(false);
-            line.Advance(read);
-            if (read > 0 && line.WrittenSpan[^1] == '\n')
-                return Decode(line.WrittenMemory);
-            if (read == 0 || line.WrittenCount > AgentRequest.MaxLength)
-                return (default, null, AgentError.Answer(CniErrorCode.Decoding, $"The request of {line.WrittenCount} bytes does not end in a line feed within {AgentRequest.MaxLength} bytes."));
-        }
+        Libc.Pollfd[] polls =
+        [
+            new() { Descriptor = (int)listener.Handle, Events = Libc.POLLIN },
+            new() { Descriptor = (int)waker.DangerousGetHandle(), Events = Libc.POLLIN },
+            .. clients.Select(client => client.Poll),
+        ];
+        if (Libc.poll(polls, (nuint)polls.Length, clients.Count > 0 ? (int)clientDeadline.TotalMilliseconds : -1) < 0 && Libc.LastErrno != Errno.EINTR)
+            throw new IOException($"poll of {socketPath} and its clients: {Libc.LastErrno}.");
+        if (polls[1].Returned != 0)
+            _ = Libc.read(waker, out _, sizeof(ulong));
+        return polls;
     }
 
-    private static (ReadOnlyMemory<byte>, AgentRequest?, AgentResponse) Decode(ReadOnlyMemory<byte> line)
+    private void Wake() => _ = Libc.write(waker, 1, sizeof(ulong));
+
+    private Socket? Accept()
     {
         try
         {
-            var request = AgentLine.ReadRequest(line.Span);
+            var client = listener.Accept();
+            client.Blocking = false;
+            return client;
+        }
+        catch (SocketException error) when (error.SocketErrorCode is SocketError.WouldBlock or SocketError.ConnectionAborted)
+        {
+            return null;
+        }
+        catch (SocketException)
+        {
+            Thread.Sleep(100); // EMFILE, ENOMEM: they pass, and the client waits in the queue meanwhile
+            return null;
+        }
+    }
+
+    private void Ask(CniClient client, ReadOnlyMemory<byte> line, CancellationToken stop)
+    {
+        var (request, refusal) = Decode(line.Span);
+        if (request is null)
+            client.Answer(AgentLine.Of(refusal));
+        else if (operators is not null && OperatorRequest.IsOne(request.Command))
+            _ = TellAsync(client, operators(line, client.Gone));
+        else
+            Put(new(request, (answer, at) => client.Answer(AgentLine.Of(answer), request.Command == "ADD" && answer.Wired is not null ? () => Undo(request, at, stop) : null), client.Gone), stop);
+    }
+
+    private static async Task TellAsync(CniClient client, Task<byte[]> answer)
+    {
+        try
+        {
+            client.Answer(await answer.ConfigureAwait(false));
+        }
+        catch (Exception error) when (error is OperationCanceledException or ChannelClosedException)
+        {
+            client.Drop();
+        }
+    }
+
+    // Wired, yet nobody heard of it: the addresses are being given back at the other end, so the wiring has to go too. What was wired later is not meant.
+    private void Undo(AgentRequest add, long answered, CancellationToken stop) => Put(new(add with { Command = "DEL", Began = answered }, (_, _) => { }, CancellationToken.None), stop);
+
+    private void Put(CniCall call, CancellationToken stop)
+    {
+        if (!calls.TryWrite(call))
+            _ = calls.WriteAsync(call, stop).AsTask(); // the loop is far behind
+    }
+
+    private static (AgentRequest? Request, AgentResponse Refusal) Decode(ReadOnlySpan<byte> line)
+    {
+        if (line.IsEmpty || line[^1] != '\n' || line.Length > AgentRequest.MaxLength)
+            return (null, AgentError.Answer(CniErrorCode.Decoding, $"The request of {line.Length} bytes does not end in a line feed within {AgentRequest.MaxLength} bytes."));
+        try
+        {
+            var request = AgentLine.ReadRequest(line);
             return request.Version > AgentRequest.CurrentVersion
-                ? (line, null, AgentError.Answer(CniErrorCode.IncompatibleVersion, $"The plugin speaks version {request.Version} of the agent's protocol, this agent {AgentRequest.CurrentVersion}; install plugin and agent of one release."))
-                : (line, request, AgentResponse.Done);
+                ? (null, AgentError.Answer(CniErrorCode.IncompatibleVersion, $"The plugin speaks version {request.Version} of the agent's protocol, this agent {AgentRequest.CurrentVersion}; install plugin and agent of one release."))
+                : (request, AgentResponse.Done);
         }
         catch (JsonException error)
         {
-            return (line, null, AgentError.Answer(CniErrorCode.Decoding, "The request cannot be decoded.", error.Message));
-        }
-    }
-
-    /// <summary>Hands the call to the loop and waits for its answer, watching the connection meanwhile.</summary>
-    private async Task<(AgentResponse Answer, long At)> AskAsync(AgentRequest request, Task<bool> end, CancellationTokenSource gone, CancellationToken stop)
-    {
-        var call = new CniCall(request, gone.Token);
-        await calls.WriteAsync(call, stop).ConfigureAwait(false);
-        return (await WatchedAsync(call.Answered, end, gone, stop).ConfigureAwait(false), call.AnsweredAt);
-    }
-
-    // A client that ends before it has its answer wants none.
-    private static async Task<T> WatchedAsync<T>(Task<T> answer, Task<bool> end, CancellationTokenSource gone, CancellationToken stop)
-    {
-        if (await Task.WhenAny(answer, end).WaitAsync(stop).ConfigureAwait(false) == end)
-            await gone.CancelAsync().ConfigureAwait(false);
-        return await answer.WaitAsync(stop).ConfigureAwait(false);
-    }
-
-    /// <summary>Waits for the client's end: a client that waits sends nothing more, so it is whatever can be received next. It is one receive for all of the connection's life: to give
-    /// one up costs as much as the rest of a call.</summary>
-    /// <returns>Whether it was clean. ECONNRESET (unix(7): closed with unread bytes) says that the client has not read everything.</returns>
-    private static async Task<bool> EndAsync(Socket socket, CancellationToken stop)
-    {
-        try
-        {
-            return await socket.ReceiveAsync(new byte[1], stop).ConfigureAwait(false) == 0;
-        }
-        catch (Exception error) when (error is SocketException or OperationCanceledException or ObjectDisposedException)
-        {
-            return false;
-        }
-    }
-
-    /// <summary>Sends the answer and waits for the client's clean end, which says that it has read everything. To one that has ended nothing can be sent (EPIPE).</summary>
-    private async Task<bool> DeliverAsync(Socket socket, ReadOnlyMemory<byte> answer, Task<bool> end, CancellationToken stop)
-    {
-        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        deadline.CancelAfter(clientDeadline);
-        try
-        {
-            for (var rest = answer; rest.Length > 0;)
-                rest = rest[await socket.SendAsync(rest, deadline.Token).ConfigureAwait(false)..];
-            return await end.WaitAsync(deadline.Token).ConfigureAwait(false);
-        }
-        catch (Exception error) when (error is SocketException || (error is OperationCanceledException && !stop.IsCancellationRequested))
-        {
-            return false;
+            return (null, AgentError.Answer(CniErrorCode.Decoding, "The request cannot be decoded.", error.Message));
         }
     }
 

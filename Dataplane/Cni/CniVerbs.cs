@@ -87,9 +87,6 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, PodChe
         var undo = new Stack<Action>();
         try
         {
-            attachments.Write(attachment);
-            Fault.Pass(FaultPoint.AgentAttachmentWritten);
-            undo.Push(() => attachments.Delete(attachment.Key));
             undo.Push(() => Publish(attachment.Pod));
             undo.Push(() => Disconnect(attachment, isWired: false));
             dataplane.Attach(attachment, fetched);
@@ -103,6 +100,11 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, PodChe
             Disconnect(attachment, isWired: true);
             Publish(attachment.Pod);
             Fault.Pass(FaultPoint.AgentPublished);
+
+            // Last: should this process end before, its successor knows nothing of this pod and removes what there is of it, as the plugin, which has no answer, gives the addresses back.
+            undo.Push(() => attachments.Delete(attachment.Key));
+            attachments.Write(attachment);
+            Fault.Pass(FaultPoint.AgentAttachmentWritten);
         }
         catch (Exception e) when (e is NetlinkException or NftablesException or NetnsException or IOException or UnauthorizedAccessException or KernelLacksException)
         {
@@ -139,7 +141,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, PodChe
         if (dataplane.Store.Attachment(key) is { } attachment && request.Began > 0 && request.Began < attachment.Created)
         {
             Log.DeleteStale(log, attachment.Pod.ToString(), request.ContainerId);
-            return AgentResponse.Done;
+            return AgentResponse.Stale;
         }
 
         var answer = Delete(key);

@@ -15,7 +15,7 @@ internal sealed class PodCheck(NodeKernel kernel)
     private const int Loopback = 1;
     private readonly PodShaping _shaping = new(kernel);
 
-    /// <summary>What the runtime knows otherwise: prevResult's addresses, the Ethernet address asked for, the namespace. Empty when all agrees.</summary>
+    /// <summary>What the runtime knows otherwise: prevResult's addresses and Ethernet address, the Ethernet address asked for, the namespace. Empty when all agrees.</summary>
     public static IReadOnlyList<string> Disagreements(AgentRequest request, Attachment attachment)
     {
         var found = new List<string>();
@@ -24,6 +24,8 @@ internal sealed class PodCheck(NodeKernel kernel)
         found.AddRange(attachment.Addresses.Except(previous).Select(address => $"prevResult lacks {address}, which this pod was wired with"));
         if (request.Mac.Length > 0 && request.Mac != attachment.PodMac.ToString())
             found.Add($"the Ethernet address asked for is {request.Mac}, and the pod was wired with {attachment.PodMac}");
+        if (request.PreviousMac.Length > 0 && !request.PreviousMac.Equals(attachment.PodMac.ToString(), StringComparison.OrdinalIgnoreCase))
+            found.Add($"prevResult has the Ethernet address {request.PreviousMac}, and the pod was wired with {attachment.PodMac}");
         if (!IsSameNamespace(request.Netns, attachment.NetnsPath))
             found.Add($"CNI_NETNS is {request.Netns}, and the pod was wired in {attachment.NetnsPath}");
         if (request.Bandwidth is { } asked && (BandwidthLimits.Read(asked, mtu: 0, out var ingress, out var egress) is not null || (ingress, egress) != (attachment.Ingress, attachment.Egress)))

@@ -35,6 +35,20 @@ internal static unsafe partial class Libc
     internal const nuint MS_SHARED = 0x100000;
     internal const int MNT_DETACH = 2;
 
+    internal const short POLLIN = 1;
+    internal const short POLLOUT = 4;
+    internal const int EFD_NONBLOCK = 0x800;
+    internal const int EFD_CLOEXEC = 0x80000;
+
+    /// <summary><c>struct pollfd</c> (poll.h): a descriptor, or -1 for none; what to wait for; what it is ready for.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct Pollfd
+    {
+        internal int Descriptor;
+        internal short Events;
+        internal short Returned;
+    }
+
     /// <summary><c>struct sockaddr_nl</c> (linux/netlink.h).</summary>
     [StructLayout(LayoutKind.Sequential)]
     internal struct SockaddrNl
@@ -86,6 +100,18 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int statx(SafeHandle directory, string path, int flags, uint mask, out Statx status);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int poll(Span<Pollfd> descriptors, nuint count, int milliseconds);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial SafeFileHandle eventfd(uint value, int flags);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial nint read(SafeHandle file, out ulong value, nint length);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial nint write(SafeHandle file, in ulong value, nint length);
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int setns(SafeHandle ns, int type);

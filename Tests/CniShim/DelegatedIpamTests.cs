@@ -133,16 +133,48 @@ public sealed class DelegatedIpamTests : IAsyncDisposable
         }
     }
 
+    // More than a pipe holds, in all directions.
+    [TestCase("head -c 200000 /dev/zero >&2; cat > /dev/null")]
+    [TestCase("exec < /dev/null")]
+    public void A_plugin_that_writes_before_it_reads_or_does_not_read_at_all_is_heard(string body)
+    {
+        agent.Start();
+        var call = Script("", reading: $"{body}; echo '{Answer}'");
+        Assert.That((call with { Stdin = Delegated("script", "1.1.0", $",\"comment\":\"{new string('x', 200_000)}\"") }).Run().Addresses, Is.EqualTo(new[] { "10.42.1.77/32" }));
+    }
+
+    [Test]
+    public void A_plugin_has_the_environment_and_the_signals_that_a_program_expects()
+    {
+        agent.Start();
+        var call = Script($"env > {agent.Folder}/env; grep SigIgn /proc/self/status > {agent.Folder}/signals; echo '{Answer}'").With("CNI_ARGS", "K8S_POD_NAME=web;IgnoreUnknown=1");
+        Assert.That(call.Run().Verdict, Is.EqualTo("0"));
+        Assert.That(File.ReadAllLines(Path.Combine(agent.Folder, "env")), Is.SupersetOf(new[]
+        {
+            "CNI_COMMAND=ADD", "CNI_CONTAINERID=c1", "CNI_IFNAME=eth0", "CNI_ARGS=K8S_POD_NAME=web;IgnoreUnknown=1", $"CNI_PATH={agent.Folder}", $"PATH={Environment.GetEnvironmentVariable("PATH")}",
+        }));
+        const int sigpipe = 1 << 12;
+        Assert.That(Convert.ToInt64(File.ReadAllText(Path.Combine(agent.Folder, "signals")).Split()[^2], 16) & sigpipe, Is.Zero, "else a shell's pipes never end");
+    }
+
+    [Test]
+    public void A_plugin_that_cannot_be_run_is_told()
+    {
+        File.WriteAllText(Path.Combine(agent.Folder, "script"), "not for a shell");
+        var call = (Add with { Stdin = Delegated("script", "1.1.0") }).With("CNI_PATH", agent.Folder);
+        Assert.That(call.Run().Verdict, Is.EqualTo($"5 cannot run the IPAM plugin {agent.Folder}/script: Permission denied"));
+    }
+
     // The commands that a script was called with.
     private string[] Called => File.ReadAllLines(Path.Combine(agent.Folder, "called"));
 
     private string Delegated(string type, string version, string more = "") => agent.Configuration(version, more).Replace("\"ipam\":{", $"\"ipam\":{{\"type\":\"{type}\",");
 
     // An ADD with an IPAM plugin that notes its command and then does this.
-    private PluginCall Script(string body)
+    private PluginCall Script(string body, string reading = "cat > /dev/null")
     {
         var plugin = Path.Combine(agent.Folder, "script");
-        File.WriteAllText(plugin, $"#!/bin/sh\necho $CNI_COMMAND >> {agent.Folder}/called\ncat > /dev/null\n{body}\n");
+        File.WriteAllText(plugin, $"#!/bin/sh\necho $CNI_COMMAND >> {agent.Folder}/called\n{reading}\n{body}\n");
         if (!OperatingSystem.IsWindows())
             File.SetUnixFileMode(plugin, UnixFileMode.UserRead | UnixFileMode.UserExecute);
         return (Add with { Stdin = Delegated("script", "1.1.0") }).With("CNI_PATH", agent.Folder);

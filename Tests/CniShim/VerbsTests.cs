@@ -210,6 +210,16 @@ public sealed class VerbsTests : IAsyncDisposable
         Assert.That(agent.Reserved, Has.Length.EqualTo(2));
     }
 
+    [Test]
+    public void DEL_that_the_agent_passes_over_leaves_the_addresses_to_the_pod_that_has_them_now()
+    {
+        agent.Start(request => request.Command == "DEL" ? AgentResponse.Stale : AgentFixture.Wire(request));
+        Add.Run();
+        Assert.That(Del.Run(), Is.EqualTo(new PluginOutcome(0, "", "")));
+        Assert.That(agent.Reserved, Is.EqualTo(new[] { "10.42.1.2", "fd00:42:1::2" }));
+        Assert.That(agent.Claims, Has.Length.EqualTo(1));
+    }
+
     [TestCase(true, TestName = "DEL_without_an_agent_waits_for_it_as_a_file")]
     [TestCase(false, TestName = "DEL_that_the_agent_does_not_answer_waits_for_it_as_a_file")]
     public async Task Queue(bool absent)
@@ -234,6 +244,7 @@ public sealed class VerbsTests : IAsyncDisposable
         var check = Add with { Command = "CHECK", Stdin = agent.Configuration(more: $",\"prevResult\":{result}") };
         Assert.That(check.Run(), Is.EqualTo(new PluginOutcome(0, "", "")));
         Assert.That(agent.Asked.Last().Addresses.Select(address => address.Address), Is.EqualTo(new[] { "10.42.1.2/32", "fd00:42:1::2/128" }));
+        Assert.That(agent.Asked.Last().PreviousMac, Is.EqualTo("0a:58:0a:2a:01:02"));
 
         File.Delete(Path.Combine(agent.Addresses, "fd00:42:1::2"));
         Assert.That(check.Run().Verdict, Does.StartWith("101 fd00:42:1::2 is not reserved for container c1 interface eth0"));

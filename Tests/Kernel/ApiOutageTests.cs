@@ -1,3 +1,4 @@
+using Overlay.CniShim.Protocol;
 using Overlay.Tests.Fakes;
 
 namespace Overlay.Tests.Kernel;
@@ -90,7 +91,15 @@ public class ApiOutageTests() : ApiClusterFixture("fake")
         TestCluster.Eventually(() => First.Log.Contains("the API server is not heard", StringComparison.Ordinal), "the agent says what it waits for", () => First.Log);
         Assert.That(First.State, Is.EqualTo(before));
         Assert.That((Reaches(web, db.IPv4), Reaches(other, db.IPv4)), Is.EqualTo((true, false)));
+
+        // An ADD waits; one whose plugin has waited for long is told why.
+        var waiting = Task.Run(() => First.AddPod("shop/waiting"));
+        var refused = First.Ask(new AgentRequest { Command = "ADD", ContainerId = "c1", IfName = "eth0", Began = 0 }).Error;
+        Assert.That(refused?.Code, Is.EqualTo(CniErrorCode.TryAgainLater));
+        Assert.That(refused!.Msg, Does.StartWith("the agent of this node cannot wire pods yet: it waits for the API server https://").And.Contain("the API server is not heard"));
+        Assert.That(waiting.IsCompleted, Is.False);
         await Cluster.Fake.ResumeListeningAsync();
+        await waiting;
         First.AwaitAgent();
         Assert.That((Reaches(web, db.IPv4), Reaches(other, db.IPv4)), Is.EqualTo((true, false)));
         AssertReaches(await AddAsync(First, "shop/second", "web"), db);

@@ -9,6 +9,7 @@ namespace Overlay.Tests.Kernel;
 public sealed partial class CrashTests
 {
     private static readonly FaultPoint[] OfFailedAdd = [FaultPoint.ShimAddressUndone, FaultPoint.AgentStepUndone];
+    private static readonly string[] BeforeTheAttachment = [.. new[] { FaultPoint.AgentPolicyCommitted, FaultPoint.AgentPairMade, FaultPoint.AgentHostEndUp, FaultPoint.AgentPodEndUp, FaultPoint.AgentRouted, FaultPoint.AgentPublished, FaultPoint.AgentStepUndone }.Select(point => point.ToString())];
     private static readonly FaultPoint[] OfDelete = [FaultPoint.ShimUnwired, FaultPoint.ShimAddressReleased, FaultPoint.AgentPairRemoved, FaultPoint.AgentAttachmentDeleted, FaultPoint.AgentPodForgotten, FaultPoint.AgentWithdrawn];
     private static readonly FaultPoint[] OfDeleteWithoutAgent = [FaultPoint.ShimShaperRemoved, FaultPoint.ShimPairRemoved, FaultPoint.ShimDeleteWritten, FaultPoint.ShimDeleteQueued];
 
@@ -64,6 +65,20 @@ public sealed partial class CrashTests
 
         if (IsAgents(point) || OfDeleteWithoutAgent.Contains(point))
             StartAgent();
+        AssertNothingIsLeft();
+    }
+
+    // The agent's death has ended the ADD, and so the plugin has given the addresses back: another pod may have them at any moment.
+    [TestCaseSource(nameof(BeforeTheAttachment))]
+    public void A_pod_that_nobody_was_told_of_is_unwired_though_its_namespace_stays_and_nobody_calls(string name)
+    {
+        using var pod = Crash(Enum.Parse<FaultPoint>(name));
+        StartAgent();
+        AssertNothingIsLeft();
+    }
+
+    private void AssertNothingIsLeft()
+    {
         foreach (var file in Node.PodFiles)
             File.SetLastWriteTimeUtc(file, DateTime.UtcNow.AddHours(-1)); // two minutes later; the reaper leaves alone what is younger
         TestCluster.Eventually(() => !Node.PodFiles.Any(), "no file is left", () => string.Join('\n', Node.PodFiles) + Node.Log);

@@ -98,6 +98,8 @@ public class PodCheckTests
         Assert.That(Found(check with { Addresses = [check.Addresses[0]] }), Does.Contain("prevResult lacks fd00:42:1::2"));
         Assert.That(Found(check with { Addresses = [.. check.Addresses, new() { Address = "10.42.1.3/32" }] }), Does.Contain("prevResult has 10.42.1.3"));
         Assert.That(Found(check with { Mac = "02:00:00:00:00:99" }), Does.Contain("the Ethernet address asked for is 02:00:00:00:00:99"));
+        Assert.That(Found(check with { PreviousMac = "02:00:00:00:00:99" }), Does.Contain("prevResult has the Ethernet address 02:00:00:00:00:99"));
+        Assert.That(node.Ask(check with { PreviousMac = pod.Result.GetProperty("interfaces")[1].GetProperty("mac").GetString()!.ToUpperInvariant() }).Error, Is.Null);
         Assert.That(Found(check with { Netns = other.Path }), Does.Contain($"CNI_NETNS is {other.Path}"));
         pod.Remove();
 

@@ -1,5 +1,7 @@
 using Overlay.CniShim.Protocol;
 
+using Overlay.Tests.CniShim;
+
 namespace Overlay.Tests.Kernel;
 
 /// <summary>A DEL that comes late, by whichever way, means the pod that was there when it began: never the one that is there now.</summary>
@@ -77,6 +79,21 @@ public class StaleDeleteTests
         pod.Add([]);
         Assert.That(node.Ask(Request(pod, "DEL", before ? began : BootClock.Now)).Error, Is.Null);
         Assert.That(pod.Net.TryRun("ip link show eth0").Output.Contains("LOWER_UP", StringComparison.Ordinal), Is.EqualTo(before), "DEL sets the pair down at once");
+    }
+
+    // The plugin as a process would have to be held up between its start and its question.
+    [Test]
+    public void A_plugin_whose_DEL_is_passed_over_leaves_the_addresses_of_the_pod_that_is_there()
+    {
+        var node = _cluster.Nodes[0];
+        var pod = node.MakePod("shop/web");
+        var began = BootClock.Now;
+        pod.Add([]);
+        var delete = new PluginCall { Command = "DEL", Stdin = node.Configuration([]), Began = began }.With("CNI_CONTAINERID", pod.ContainerId).With("CNI_NETNS", pod.Net.Path);
+        Assert.That(delete.Run(), Is.EqualTo(new PluginOutcome(0, "", "")));
+        Assert.That(pod.Check() is { ExitCode: 0, Output: "" }, "interface and addresses are the pod's");
+        Assert.That((delete with { Began = BootClock.Now }).Run().ExitCode, Is.Zero);
+        node.AssertNoPod();
     }
 
     private static AgentRequest Request(TestPod pod, string command, long began) => new()

@@ -121,11 +121,14 @@ public sealed class CniServerTests : IAsyncDisposable
         var client = await ConnectAsync();
         await client.SendAsync(AgentLine.Of(new AgentRequest { Command = "ADD", ContainerId = "c1", IfName = "eth0" }));
         var call = await calls.Reader.ReadAsync();
+        var before = BootClock.Now;
         call.Answer(Wired);
+        var after = BootClock.Now;
         await client.ReceiveAsync(Memory<byte>.Empty); // the answer is there, unread
         client.Dispose();
         var undo = await calls.Reader.ReadAsync();
-        Assert.That(undo.Request, Is.EqualTo(call.Request with { Command = "DEL", Began = call.AnsweredAt }));
+        Assert.That(undo.Request, Is.EqualTo(call.Request with { Command = "DEL", Began = undo.Request.Began }));
+        Assert.That(undo.Request.Began, Is.InRange(before, after), "what is wired later is not meant");
     }
 
     [Test]
@@ -141,6 +144,34 @@ public sealed class CniServerTests : IAsyncDisposable
         await stop.CancelAsync();
         await running;
         Assert.That(calls.Reader.TryRead(out _), Is.False);
+    }
+
+    [Test]
+    public async Task A_wired_answer_for_a_client_that_has_left_is_followed_by_its_DEL()
+    {
+        var client = await ConnectAsync();
+        await client.SendAsync(AgentLine.Of(new AgentRequest { Command = "ADD", ContainerId = "c1", IfName = "eth0" }));
+        var call = await calls.Reader.ReadAsync();
+        client.Dispose();
+        call.Answer(Wired);
+        Assert.That((await calls.Reader.ReadAsync()).Request, Is.EqualTo(call.Request with { Command = "DEL", Began = 0 }).Using<AgentRequest>((left, right) => left with { Began = 0 } == right with { Began = 0 }));
+    }
+
+    [Test]
+    public async Task An_answer_that_is_larger_than_the_sockets_buffer_arrives_as_it_is_taken()
+    {
+        var answer = Encoding.UTF8.GetBytes(new string('x', 3_000_000) + "\n");
+        var path = Path.Combine(folder, "other.sock");
+        using var other = CniServer.Listen(path, calls.Writer, (_, _) => Task.FromResult(answer));
+        var serving = other.RunAsync(stop.Token);
+        using var client = await ConnectAsync(path);
+        await client.SendAsync("{\"command\":\"NODE-STATUS\"}\n"u8.ToArray());
+        var taken = new byte[answer.Length];
+        for (var length = 0; length < taken.Length;)
+            length += await client.ReceiveAsync(taken.AsMemory(length));
+        Assert.That(taken, Is.EqualTo(answer));
+        await stop.CancelAsync();
+        await serving;
     }
 
     [Test]
