@@ -1,6 +1,7 @@
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Netlink;
 using Overlay.Dataplane.Netlink.Route;
+using Overlay.Dataplane.Reconcile;
 using Overlay.PolicyEngine.Model;
 using Route = Overlay.Dataplane.Desired.Route;
 
@@ -31,6 +32,16 @@ public sealed class RouteTable(NetlinkSocket socket, LinkTable links) : Rtnetlin
         }
 
         return rows;
+    }
+
+    /// <inheritdoc/>
+    protected override IReadOnlyList<RowFailure> Upsert(IReadOnlyList<KeyValuePair<RouteKey, Route>> rows)
+    {
+        // The kernel looks an IPv6 gateway up before it takes a route (ip6_route_check_nh_onlink), and refuses one that the very route to be replaced leads elsewhere. So that goes first.
+        var inTheWay = rows
+            .Where(row => row.Value.Gateway is { Family: Family.IPv6 } && Rows.Actual.TryGetValue(row.Key, out var old) && old.Device != row.Value.Device)
+            .Select(row => row.Key).ToList();
+        return inTheWay.Count == 0 ? base.Upsert(rows) : [.. Delete(inTheWay), .. base.Upsert(rows)];
     }
 
     /// <inheritdoc/>
