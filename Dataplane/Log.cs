@@ -102,6 +102,18 @@ internal static class Log
     public static void RetiredLinksKept(ILogger log, string reason) =>
         Write(log, LogEventLevel.Warning, 66, "interfaces of unwired pods could not be removed: {Reason}; they are down, and it is tried again", reason);
 
+    public static void ConfigurationChanged(ILogger log, string summary) =>
+        Write(log, LogEventLevel.Information, 70, "another configuration is in force: {Summary}", summary);
+
+    public static void ConfigurationRefused(ILogger log, string reason) =>
+        Write(log, LogEventLevel.Error, 71, "the changed configuration is not taken over: {Reason}", reason);
+
+    public static void ConfigurationLater(ILogger log, string keys) =>
+        Write(log, LogEventLevel.Warning, 72, "changed in the configuration, and in force only after a restart of the agent: {Keys}", keys);
+
+    public static void PodMtuKept(ILogger log, string pod, string reason) =>
+        Write(log, LogEventLevel.Warning, 73, "the interface of pod {Pod} keeps its MTU: {Reason}; path-MTU errors tell its senders", pod, reason);
+
     private static void Write(ILogger log, LogEventLevel level, int id, string template, params object[] values)
     {
         if (log.IsEnabled(level))

@@ -19,7 +19,10 @@ namespace Overlay.Dataplane;
 /// The one loop. It alone owns store, projections and tables; the datastore and the plugin's listener only write to its channels.
 /// A round takes what has come, answers the plugin, commits once, and waits; what the kernel refused is tried again after a back-off.
 /// </summary>
-internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log) : BackgroundService
+/// <param name="configuration">Of the node, at start.</param>
+/// <param name="changes">Tells when it has become another.</param>
+/// <param name="log">Where events go.</param>
+internal sealed class NodeAgent(OverlayConfiguration configuration, ConfigurationWatch changes, ILogger log) : BackgroundService
 {
     // A storm of changes is taken in slices, so that a waiting ADD never stands behind all of it.
     private const int ChangesPerRound = 4096;
@@ -41,6 +44,8 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
     private DateTime? _lastResync;
     private DateTime? _lastCommit;
     private string? _unreadable;
+    private TimeSpan _resyncInterval = configuration.ResyncInterval;
+    private int _podMtu;
 
     /// <summary>Why the agent ended, or null when it was asked to.</summary>
     public Exception? Failure { get; private set; }
@@ -65,10 +70,10 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             using var metrics = HttpEndpoint.Listen("metrics.address", configuration.MetricsAddress, shared ? pages.All : pages.Metrics);
             using var health = HttpEndpoint.Listen("health.address", shared ? "" : configuration.HealthAddress, pages.Health);
             using var source = ClusterSource.Open(configuration, _changes.Writer);
-            Task[] sources = [source.RunAsync(stop.Token), server.RunAsync(stop.Token), devices.RunAsync(stop.Token), revocation.RunAsync(stop.Token), kernel.Retired.RunAsync(log, stop.Token), reaper.RunAsync(stop.Token), .. new[] { metrics, health }.OfType<HttpEndpoint>().Select(endpoint => endpoint.RunAsync(stop.Token))];
+            Task[] sources = [source.RunAsync(stop.Token), server.RunAsync(stop.Token), devices.RunAsync(stop.Token), revocation.RunAsync(stop.Token), kernel.Retired.RunAsync(log, stop.Token), reaper.RunAsync(stop.Token), changes.RunAsync(stop.Token), .. new[] { metrics, health }.OfType<HttpEndpoint>().Select(endpoint => endpoint.RunAsync(stop.Token))];
             try
             {
-                await RunAsync(kernel, source, devices.Losses, revocation, reaper, sources, stop.Token);
+                await RunAsync(kernel, source, devices, revocation, reaper, sources, stop.Token);
             }
             finally
             {
@@ -88,7 +93,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         }
     }
 
-    private async Task RunAsync(NodeKernel kernel, ClusterSource source, ChannelReader<bool> losses, FlowRevocation revocation, Reaper reaper, Task[] sources, CancellationToken stop)
+    private async Task RunAsync(NodeKernel kernel, ClusterSource source, DeviceWatch devices, FlowRevocation revocation, Reaper reaper, Task[] sources, CancellationToken stop)
     {
         var folder = new AttachmentFolder(configuration.StateDir);
         var dataplane = new NodeDataplane(configuration, kernel, log);
@@ -99,7 +104,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         var gone = Recall(folder, dataplane, kernel, reaper);
         source.Statuses?.PublishAll(dataplane.Store.Attachments);
 
-        var waits = WaitsFor(losses, revocation, sources, stop);
+        var waits = WaitsFor(devices.Losses, revocation, sources, stop);
         var due = DateTime.UtcNow;
         while (true)
         {
@@ -107,19 +112,16 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
             var changed = TakeChanges(dataplane);
             if (!dataplane.Store.IsSynced)
                 early.Wait(Awaited(dataplane, source));
-            if (losses.TryRead(out _))
-            {
+            if (Hear(dataplane, devices))
                 due = DateTime.UtcNow;
-                if (!dataplane.Store.IsSynced)
-                    dataplane.KeepForwarding(); // Of what a resync does, this alone needs nothing of the datastore.
-            }
-
             var first = dataplane.Store.IsSynced && !_serving;
             var isDue = first || DateTime.UtcNow >= due;
             if (dataplane.Store.IsSynced && (changed || isDue))
             {
-                var next = DateTime.UtcNow + Reconcile(dataplane, reaper, isDue);
-                due = isDue || next < due ? next : due; // A commit puts no resync off: in a busy cluster none would ever come.
+                var again = DateTime.UtcNow + Reconcile(dataplane, reaper, isDue);
+                due = isDue || again < due ? again : due; // A commit puts no resync off: in a busy cluster none would ever come.
+                devices.Follow(dataplane.Underlay);
+                Resize(dataplane, wiring, isDue);
             }
 
             if (first)
@@ -149,6 +151,43 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         }
     }
 
+    // What cannot wait for the next resync; returns whether there was any.
+    private bool Hear(NodeDataplane dataplane, DeviceWatch devices)
+    {
+        var isDue = changes.Changes.TryRead(out var next);
+        if (isDue)
+        {
+            dataplane.Reconfigure(next!);
+            _resyncInterval = next!.ResyncInterval;
+            Log.ConfigurationChanged(log, next.Summary);
+        }
+
+        if (!devices.Losses.TryRead(out _))
+            return isDue;
+        if (!dataplane.Store.IsSynced)
+            dataplane.KeepForwarding(); // Of what a resync does, this alone needs nothing of the datastore.
+        return true;
+    }
+
+    // Pods that are there follow the MTU, too: at each change of it, and after each look at all devices.
+    private void Resize(NodeDataplane dataplane, PodWiring wiring, bool looked)
+    {
+        if (!looked && dataplane.Mtu == _podMtu)
+            return;
+        _podMtu = dataplane.Mtu;
+        foreach (var attachment in dataplane.Store.Attachments)
+        {
+            try
+            {
+                wiring.Resize(attachment, _podMtu);
+            }
+            catch (Exception e) when (e is NetnsException or NetlinkException)
+            {
+                Log.PodMtuKept(log, attachment.Pod.ToString(), e.Message);
+            }
+        }
+    }
+
     private LoopWaits WaitsFor(ChannelReader<bool> losses, FlowRevocation revocation, Task[] sources, CancellationToken stop)
     {
         var waits = new LoopWaits(stop);
@@ -157,6 +196,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         waits.Add(_calls.Reader);
         waits.Add(_snapshots.Reader);
         waits.Add(losses);
+        waits.Add(changes.Changes);
         waits.Add(revocation.Judgements);
         return waits;
     }
@@ -170,7 +210,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         var status = dataplane.Status();
         _status = status with { IsServing = _serving, Unready = _unreadable is null ? status.Unready : [.. status.Unready, _unreadable] };
         if (_serving && dataplane.Node is { } node)
-            source.Observe(node.NetworkUnavailable, string.Join(' ', _status.Unready));
+            source.Observe(node, dataplane.Announced, string.Join(' ', _status.Unready));
         while (_snapshots.Reader.TryRead(out var call))
             call.Answer(dataplane.Snapshot(_started, _lastResync, _lastCommit));
     }
@@ -224,7 +264,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, ILogger log)
         }
 
         _backoff.Reset();
-        return configuration.ResyncInterval;
+        return _resyncInterval;
     }
 
     private bool TakeChanges(NodeDataplane dataplane)

@@ -22,7 +22,7 @@ internal sealed partial class NodeDataplane
     /// <summary>What is known at this moment. Costs no more than a few counts.</summary>
     public NodeStatus Status() => new()
     {
-        NodeName = configuration.NodeName,
+        NodeName = _configuration.NodeName,
         Unready = [.. Unready()],
         Nodes = Store.Nodes.Count,
         KnownPods = Store.Pods.Count,
@@ -43,30 +43,30 @@ internal sealed partial class NodeDataplane
     /// <param name="lastCommit">When a <see cref="Commit"/> last left nothing to do.</param>
     public NodeSnapshot Snapshot(DateTime started, DateTime? lastResync, DateTime? lastCommit)
     {
-        var state = Store.ToClusterState(_options, _network);
+        var state = Wanted();
         var tiers = state.Policies.CountBy(policy => policy.Tier).ToDictionary();
         var attachments = Store.Attachments.OrderBy(attachment => attachment.Pod).ToList();
         var rejections = Store.Rejections.ToList();
         return new(
-            configuration.NodeName,
+            _configuration.NodeName,
             _revision,
-            state with { Policies = [.. state.Policies.Select(policy => _quarantined.GetValueOrDefault(policy.Name, policy))] },
+            state,
             Rows(),
             attachments,
             rejections,
             [.. _quarantined.Keys.Order()],
             new()
             {
-                Node = configuration.NodeName,
+                Node = _configuration.NodeName,
                 Version = Cli.Version.Text,
                 Started = started,
                 Synced = Store.IsSynced,
-                Encapsulation = configuration.Encapsulation.ToString().ToLowerInvariant(),
+                Encapsulation = _configuration.Encapsulation.ToString().ToLowerInvariant(),
                 Mtu = Mtu,
                 PodCidrs = [.. PodCidrs.Select(prefix => prefix.ToString())],
                 Peers =
                 [
-                    .. Store.Nodes.Where(node => node.Name != configuration.NodeName).OrderBy(node => node.Name, StringComparer.Ordinal)
+                    .. Store.Nodes.Where(node => node.Name != _configuration.NodeName).OrderBy(node => node.Name, StringComparer.Ordinal)
                         .Select(node => new PeerStatus(node.Name, [.. node.InternalIPs.Select(address => address.ToString())], [.. node.PodCidrs.Select(prefix => prefix.ToString())])),
                 ],
                 Pods = [.. attachments.Select(pod => new PodOnNode(pod.Pod.ToString(), [.. pod.Addresses.Select(address => address.ToString())], pod.HostInterface, [.. pod.HostPorts.Select(port => $"{port} to {new IPEndPoint(port.PodAddress.ToIPAddress(), port.PodPort)}")]))],
@@ -85,7 +85,7 @@ internal sealed partial class NodeDataplane
     private NodeRows Rows()
     {
         if (_rowsStale && !_nodeStale)
-            _rows = NodeProjection.Project(configuration.NodeName, Store.Nodes, configuration, Store.Attachments, _underlayMtu).Rows;
+            _rows = NodeProjection.Project(_configuration.NodeName, Store.Nodes, _configuration, Store.Attachments, Underlay).Rows;
         _rowsStale = _nodeStale;
         return _rows;
     }
@@ -101,13 +101,13 @@ internal sealed partial class NodeDataplane
         if (_rulesetStale)
             yield return "The kernel does not have the policies as they are now; the log says why.";
         if (kernel.Links.PendingCount > 0)
-            yield return "The kernel does not have the tunnel device as it should be; the log says why.";
+            yield return "The kernel does not have the tunnel devices as they should be; the log says why.";
         foreach (var refusal in _forwardingRefusals)
             yield return $"This node does not forward what its pods send or get: {refusal}";
         if (PodCidrs.Count == 0)
-            yield return $"Node {configuration.NodeName} has no podCIDRs, so no pod can be wired.";
-        else if (_rows.Links.Count == 0)
-            yield return $"Node {configuration.NodeName} has no tunnel, so its pods do not reach those of other nodes; status says why.";
+            yield return $"Node {_configuration.NodeName} has no podCIDRs, so no pod can be wired.";
+        else if (Underlay.Addresses.Count == 0 || (_rows.Links.Count == 0 && _configuration.Encapsulation != Encapsulation.None))
+            yield return $"Node {_configuration.NodeName} has no way to other nodes, so its pods do not reach theirs; status says why.";
     }
 
     private void LogRejections(string source, EquatableArray<Rejection> rejections)

@@ -13,13 +13,13 @@ namespace Overlay.Dataplane;
 /// One node from knowledge to kernel: store, projections and tables, joined. Not thread-safe: the agent's loop alone calls it.
 /// Changes only mark what is to be done; <see cref="Commit"/> does it, policy first, so that nothing is reachable before it is judged.
 /// </summary>
-/// <param name="configuration">The node's configuration.</param>
+/// <param name="configuration">The node's configuration at start.</param>
 /// <param name="kernel">The kernel of this network namespace.</param>
 /// <param name="log">Where events go.</param>
 internal sealed partial class NodeDataplane(OverlayConfiguration configuration, NodeKernel kernel, ILogger log)
 {
-    private readonly RulesetOptions _options = new(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished, configuration.VxlanPort);
-    private readonly RulesetProjection _projection = new(new RulesetOptions(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished, configuration.VxlanPort));
+    private OverlayConfiguration _configuration = configuration;
+    private RulesetProjection _projection = new(configuration.Ruleset);
     private readonly Dictionary<NamespacedName, Policy> _quarantined = [];
     private PodNetwork _network = new([], []);
     private EquatableArray<Degradation> _projected = [];
@@ -29,24 +29,49 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
     private TimeSpan _resyncDuration;
     private NodeRows _rows = NodeRows.Empty;
     private bool _rowsStale;
-    private int _underlayMtu;
     private long _revision;
     private IReadOnlyList<string> _forwardingRefusals = [];
+    private IReadOnlyList<string> _pathMtuRefusals = [];
 
     /// <summary>What is known.</summary>
     public ClusterStore Store { get; } = new(isolateUnknown: configuration.DatastoreDirectory is null);
 
     /// <summary>This node's own object, or null while the datastore has none.</summary>
-    public Node? Node => Store.Nodes.FirstOrDefault(node => node.Name == configuration.NodeName);
+    public Node? Node => Store.Nodes.FirstOrDefault(node => node.Name == _configuration.NodeName);
 
     /// <summary>This node's pod prefixes: configured ones, else the Node's.</summary>
-    public EquatableArray<Cidr> PodCidrs => configuration.PodCidrs.Count > 0 ? configuration.PodCidrs : Node?.PodCidrs ?? [];
+    public EquatableArray<Cidr> PodCidrs => _configuration.PodCidrs.Count > 0 ? _configuration.PodCidrs : Node?.PodCidrs ?? [];
 
-    /// <summary>UDP port of the tunnels.</summary>
-    public ushort VxlanPort => configuration.VxlanPort;
+    /// <summary>UDP port of the tunnels; null: they have none.</summary>
+    public ushort? VxlanPort => _configuration.Encapsulation == Encapsulation.Vxlan ? _configuration.VxlanPort : null;
+
+    /// <summary>What carries packets between nodes; empty before the first commit.</summary>
+    public Underlay Underlay { get; private set; } = new([], []);
+
+    /// <summary>This node's <see cref="Node.ChosenAddresses"/> as they should be: what the machine has, where others would take the Node's word for something else.</summary>
+    public EquatableArray<InetAddress> Announced =>
+        Underlay.Addresses.Count == 0 ? Node?.ChosenAddresses ?? []
+        : Node is { } node && Underlay.Own != Underlay.Assumed(new NodeAddressChoice.Auto(), node.InternalIPs).Own ? Underlay.Own
+        : [];
 
     /// <summary>MTU of pods' interfaces, bytes; 0 before the first commit.</summary>
     public int Mtu { get; private set; }
+
+    /// <summary>
+    /// Takes over another configuration of the node, from the next <see cref="Resync"/> on. Nothing is torn down for it: the tables find what differs. Of the keys that are read at start alone
+    /// (<see cref="ConfigurationKey.IsLive"/>), the values must be the same.
+    /// </summary>
+    public void Reconfigure(OverlayConfiguration configuration)
+    {
+        var before = _configuration;
+        _configuration = configuration;
+        _nodeStale = true;
+        if (configuration.Ruleset == before.Ruleset)
+            return;
+        _projection = RulesetProjection.Of(Wanted());
+        _rulesetStale = true;
+        _verdictsChanged = true;
+    }
 
     /// <summary>Takes over a change of the datastore.</summary>
     public void Apply(ClusterChange change)
@@ -130,7 +155,8 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
         }
 
         var quarantined = _quarantined.Keys.Order().Select(name => new Degradation($"policy {name}", "is quarantined, the kernel refused a part of it: its pods are isolated and it allows them nothing; see the log."));
-        Report([.. _projected, .. quarantined, .. degradations]);
+        var pathMtu = _pathMtuRefusals.Select(refusal => new Degradation("mtu", $"pods may not be told where the underlay takes no full-size packets: {refusal}"));
+        Report([.. _projected, .. quarantined, .. pathMtu, .. degradations]);
         return complete;
     }
 
@@ -147,8 +173,7 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
         var isKnown = !_rulesetStale;
         CommitPolicy();
         var wanted = _projection.Current;
-        var state = Store.ToClusterState(_options, _network);
-        var anew = RulesetProjection.FromScratch(state with { Policies = [.. state.Policies.Select(policy => _quarantined.GetValueOrDefault(policy.Name, policy))] });
+        var anew = RulesetProjection.FromScratch(Wanted());
         if (NftText.Print(wanted) is var text && NftText.Print(anew) is var referee && text != referee)
             Log.Disagreement(log, FirstDifference(text, referee));
         if (isKnown)
@@ -166,6 +191,12 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
         var (changed, refusals) = Forwarding.Enable();
         _forwardingRefusals = refusals;
         Repaired(changed);
+        if (_configuration.Encapsulation != Encapsulation.Vxlan)
+            return;
+        var path = Forwarding.UsePathMtu();
+        foreach (var setting in path.Changed)
+            Log.SysctlChanged(log, setting);
+        _pathMtuRefusals = path.Refusals;
     }
 
     private void Repaired(IReadOnlyList<string> drift)
@@ -173,6 +204,13 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
         foreach (var row in drift)
             Log.DriftRepaired(log, row);
         _driftRepaired += drift.Count;
+    }
+
+    // Policies in quarantine as what stands in for them.
+    private ClusterState Wanted()
+    {
+        var state = Store.ToClusterState(_configuration.Ruleset, _network);
+        return state with { Policies = [.. state.Policies.Select(policy => _quarantined.GetValueOrDefault(policy.Name, policy))] };
     }
 
     private void CommitRuleset()
@@ -264,16 +302,17 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
     // Nodes change seldom: all rows are computed whole, and the delta tables find what differs. Pods come and go all the time: theirs are added and dropped by themselves (Carry).
     private void Reproject()
     {
-        var underlay = Underlay.Find(kernel, configuration.NodeAddress.Count > 0 ? configuration.NodeAddress : Node?.InternalIPs ?? []);
-        var projected = NodeProjection.Project(configuration.NodeName, Store.Nodes, configuration, Store.Attachments, underlay.Mtu);
+        Underlay = MachineAddresses.Underlay(kernel, _configuration.NodeAddress, Node?.InternalIPs ?? []);
+        var projected = NodeProjection.Project(_configuration.NodeName, Store.Nodes, _configuration, Store.Attachments, Underlay);
         kernel.Want(projected.Rows);
         _rows = projected.Rows;
         _rowsStale = false;
-        _underlayMtu = underlay.Mtu;
         _verdictsChanged |= projected.Network != _network;
         _network = projected.Network;
         _projection.SetNetwork(_network);
-        _projected = [.. projected.Degradations, .. underlay.Degradations];
+        _projected = projected.Degradations;
+        if (_configuration.DatastoreDirectory is not null && Node is { } node && Announced != node.ChosenAddresses)
+            _projected = [.. _projected, new("underlay", $"this node sends from {string.Join(',', Underlay.Own)}, and other nodes take its Node's word for {string.Join(',', node.Underlay)}; give the Node the annotation {Datastore.Manifests.FromManifest.AddressesAnnotation}: \"{string.Join(',', Announced)}\".")];
         Mtu = projected.Mtu;
         _nodeStale = false;
     }

@@ -20,12 +20,13 @@ internal static class AgentCommand
     {
         var command = new Command("agent", "Run the node agent in the foreground: connects this node's pods and enforces their policies until it is stopped. What it put into the kernel stays in force when it stops.");
         var options = ConfigurationOptions.AddTo(command);
-        command.SetAction((result, cancellation) => RunAsync(options.Read(result), result.InvocationConfiguration.Error, cancellation));
+        command.SetAction((result, cancellation) => RunAsync(() => options.Read(result), result.InvocationConfiguration.Error, cancellation));
         return command;
     }
 
-    private static async Task<int> RunAsync(ConfigurationReading reading, TextWriter error, CancellationToken cancellation)
+    private static async Task<int> RunAsync(Func<ConfigurationReading> read, TextWriter error, CancellationToken cancellation)
     {
+        var reading = read();
         if (reading.Configuration is not { } configuration)
         {
             await error.WriteLineAsync(string.Join(Environment.NewLine, reading.Errors.Select(line => $"overlay agent: {line}")));
@@ -51,7 +52,8 @@ internal static class AgentCommand
         }
 
         await using var log = CreateLog(configuration);
-        var agent = new NodeAgent(configuration, log);
+        using var changes = new ConfigurationWatch(read, reading, log);
+        var agent = new NodeAgent(configuration, changes, log);
         using var host = CreateHost(agent, log);
         try
         {

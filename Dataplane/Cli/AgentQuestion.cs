@@ -90,7 +90,7 @@ internal sealed class AgentQuestion
         var flags = new Dictionary<string, string>(StringComparer.Ordinal);
         if (result.GetValue(_socket) is { } given)
             flags["socket"] = given;
-        var reading = ConfigurationReader.Read(result.GetValue(_config), ConfigurationOptions.Variables(), flags, toRun: false);
+        var reading = ConfigurationReader.Read(result.GetValue(_config), ConfigurationOptions.Variables(), flags);
         socket = reading.Configuration?.Socket ?? "";
         return reading.Configuration is null ? [.. reading.Errors] : null;
     }

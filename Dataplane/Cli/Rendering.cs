@@ -20,9 +20,6 @@ namespace Overlay.Dataplane.Cli;
 /// <param name="Rejections">What of the datastore could not be understood.</param>
 internal sealed record Rendering(string Node, ProjectedNode Projected, Ruleset Ruleset, EquatableArray<Rejection> Rejections)
 {
-    /// <summary>The MTU of the underlay's device that is assumed, since there is none to ask.</summary>
-    public const int UnderlayMtu = 1500;
-
     /// <summary>What keeps this node itself from working: it is not in the datastore (a mistyped name?), or lacks prefixes or an address.</summary>
     public IEnumerable<Degradation> OfThisNode => Projected.Degradations.Where(degradation => degradation.Subject == $"Node {Node}");
 
@@ -82,9 +79,10 @@ internal sealed record Rendering(string Node, ProjectedNode Projected, Ruleset R
         foreach (var pod in store.Pods.Where(pod => pod.NodeName == configuration.NodeName && !pod.HostNetwork && pod.Addresses.Count > 0 && !store.IsLocal(pod.Name)).ToList())
             store.Attach(new(pod.Name.ToString(), "", pod.Name, "", "", "", default, pod.Addresses, ""));
 
-        var projected = NodeProjection.Project(configuration.NodeName, store.Nodes, configuration, wired, UnderlayMtu);
-        var options = new RulesetOptions(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished, configuration.VxlanPort);
-        var ruleset = RulesetProjection.FromScratch(store.ToClusterState(options, projected.Network));
+        var known = store.Nodes.FirstOrDefault(node => node.Name == configuration.NodeName);
+        var underlay = Underlay.Assumed(configuration.NodeAddress, known?.Underlay ?? []);
+        var projected = NodeProjection.Project(configuration.NodeName, store.Nodes, configuration, wired, underlay);
+        var ruleset = RulesetProjection.FromScratch(store.ToClusterState(configuration.Ruleset, projected.Network));
         return new(configuration.NodeName, projected, ruleset, store.Rejections.ToEquatableArray());
     }
 
@@ -92,7 +90,7 @@ internal sealed record Rendering(string Node, ProjectedNode Projected, Ruleset R
     public string ToText()
     {
         var text = new StringBuilder();
-        text.Append("# Node ").Append(Node).Append(", pods' MTU ").Append(Projected.Mtu).Append(" over an underlay of ").Append(UnderlayMtu).Append(" bytes\n");
+        text.Append("# Node ").Append(Node).Append(", pods' MTU ").Append(Projected.Mtu).Append(" over an underlay of ").Append(Underlay.EthernetMtu).Append(" bytes\n");
         foreach (var degradation in Projected.Degradations)
             text.Append("# degraded: ").Append(degradation).Append('\n');
         return text.Append(NftText.Print(Ruleset)).Append(NodeText.Print(Projected.Rows)).ToString();

@@ -11,11 +11,11 @@ internal static class HostPortClaims
     /// <param name="mappings">What is asked for.</param>
     /// <param name="addresses">The pod's addresses; ports lead to the first of each family.</param>
     /// <param name="wired">What is wired on this node: the one who came first keeps a port.</param>
-    /// <param name="vxlanPort">UDP port of the tunnel, which no pod can have.</param>
+    /// <param name="vxlanPort">UDP port of the tunnel, which no pod can have; null: it has none.</param>
     /// <param name="hostPorts">The host ports; empty when there is a fault.</param>
     /// <returns>Why they cannot be had, or null.</returns>
     public static string? Read(
-        IEnumerable<PortMapping> mappings, IReadOnlyCollection<InetAddress> addresses, IEnumerable<Attachment> wired, ushort vxlanPort, out EquatableArray<HostPort> hostPorts)
+        IEnumerable<PortMapping> mappings, IReadOnlyCollection<InetAddress> addresses, IEnumerable<Attachment> wired, ushort? vxlanPort, out EquatableArray<HostPort> hostPorts)
     {
         hostPorts = [];
         var ports = new List<HostPort>();
@@ -48,7 +48,7 @@ internal static class HostPortClaims
         ];
     }
 
-    private static string? Conflict(List<HostPort> ports, IEnumerable<Attachment> wired, ushort vxlanPort)
+    private static string? Conflict(List<HostPort> ports, IEnumerable<Attachment> wired, ushort? vxlanPort)
     {
         foreach (var port in ports)
         {

@@ -90,7 +90,7 @@ internal sealed class PodShaping(NodeKernel kernel)
             {
                 var index = kernel.Links.NextIndex();
                 Ask($"RTM_NEWLINK {name} type ifb", "ifb", (writer, sequence) => LinkMessage.WriteNewIfb(writer, sequence, new() { Index = index, Name = name, Mtu = mtu }));
-                kernel.Links.Appeared(name, index);
+                kernel.Links.Appeared(name, index, mtu);
                 return index;
             }
             catch (NetlinkException refused) when (refused.Errno is Errno.EEXIST or Errno.EBUSY && attempt < Attempts)

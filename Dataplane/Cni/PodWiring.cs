@@ -76,6 +76,30 @@ internal sealed class PodWiring(NodeKernel kernel)
         kernel.Links.Vanished(shaper);
     }
 
+    /// <summary>Gives a pod's pair another MTU: both ends, as a packet that one of them takes and the other does not is lost without a word; the narrower moment comes first.</summary>
+    /// <returns>Whether there was something to do.</returns>
+    /// <exception cref="NetnsException">The pod's namespace cannot be entered; both ends keep what they have.</exception>
+    /// <exception cref="NetlinkException">The kernel refused.</exception>
+    public bool Resize(Attachment attachment, int mtu)
+    {
+        if (kernel.Links.MtuOf(attachment.HostInterface) is not { } now || now == mtu)
+            return false;
+        var host = kernel.Links.Devices[attachment.HostInterface];
+        using var netns = Netns.OpenForeign(attachment.NetnsPath);
+        using var inside = netns.OpenSocket(NetlinkProtocol.NETLINK_ROUTE);
+        var pod = LinkMessage.Get(inside, attachment.IfName)?.Index ?? throw new NetlinkException(Errno.ENODEV, $"RTM_GETLINK {attachment.IfName}", $"pod {attachment.Pod} has no such interface");
+        (NetlinkSocket Socket, int Index)[] ends = [(inside, pod), (kernel.Route, host)];
+        foreach (var (socket, index) in mtu < now ? ends : ends.Reverse())
+        {
+            using var writer = new NetlinkWriter();
+            LinkMessage.WriteSet(writer, socket.NextSequence(), new() { Index = index, Mtu = mtu });
+            socket.Request(writer, $"mtu {mtu} of pod {attachment.Pod}");
+        }
+
+        kernel.Links.Appeared(attachment.HostInterface, host, mtu);
+        return true;
+    }
+
     private static string Alias(Attachment attachment)
     {
         // IFALIASZ is 256; the name is for people, the attachment file is the record.
@@ -98,7 +122,7 @@ internal sealed class PodWiring(NodeKernel kernel)
                 new() { Index = index, Name = attachment.IfName, Address = attachment.PodMac, Mtu = mtu, NetnsDescriptor = netns.Descriptor });
             if (kernel.Route.Batch(writer) is not [var failure, ..])
             {
-                kernel.Links.Appeared(attachment.HostInterface, index);
+                kernel.Links.Appeared(attachment.HostInterface, index, mtu);
                 return index;
             }
 

@@ -33,10 +33,11 @@ internal abstract class ClusterSource : IDisposable
     /// <summary>Asks for one pod. Never throws; null when there is none, or nobody to ask.</summary>
     public virtual Task<ClusterChange.PodSet?> FindPodAsync(NamespacedName name, CancellationToken cancellation) => Task.FromResult<ClusterChange.PodSet?>(null);
 
-    /// <summary>Makes known whether this node forwards and enforces. Never blocks.</summary>
-    /// <param name="networkUnavailable">What is known of that there (<see cref="Node.NetworkUnavailable"/>).</param>
-    /// <param name="unready">Why it does not, in sentences; empty: it does.</param>
-    public virtual void Observe(bool? networkUnavailable, string unready)
+    /// <summary>Makes known how this node is. Never blocks.</summary>
+    /// <param name="node">What is known of it there.</param>
+    /// <param name="addresses">Its <see cref="Node.ChosenAddresses"/> as they should be.</param>
+    /// <param name="unready">Why it does not forward or enforce, in sentences; empty: it does.</param>
+    public virtual void Observe(Node node, EquatableArray<InetAddress> addresses, string unready)
     {
     }
 

@@ -41,9 +41,7 @@ public sealed record ConfigurationKey(
         new("mtu", "auto", "auto, or a number from 1280 to 65535", "MTU of pods; auto: the underlay's less the encapsulation.",
             (c, text) => text == "auto" ? c with { Mtu = null } : Number(text, 1280, 65535) is { } value ? c with { Mtu = (int)value } : null),
         new("nodeAddress", "auto", "auto, address(es) separated by commas, interface=NAMES, cidr=PREFIXES or can-reach=ADDRESS", "This node's address for traffic between nodes; auto: the Node's InternalIPs.",
-            (c, text) => text == "auto" ? c with { NodeAddress = [], NodeAddressMethod = "" }
-                : text.Split('=', 2) is ["interface" or "cidr" or "can-reach", { Length: > 0 }] method ? c with { NodeAddress = [], NodeAddressMethod = method[0] }
-                : List<InetAddress>(text, InetAddress.TryParse) is { Count: > 0 } list ? c with { NodeAddress = list, NodeAddressMethod = "" } : null),
+            (c, text) => NodeAddressChoice.Parse(text) is { } choice ? c with { NodeAddress = choice } : null),
         new("podCIDRs", "", "prefixes separated by commas, or empty for the Node's", "Prefixes of this node's pods.",
             (c, text) => text.Length == 0 ? c with { PodCidrs = [] } : List<Cidr>(text, Cidr.TryParse) is { } list ? c with { PodCidrs = list.Select(prefix => prefix.Network).ToEquatableArray() } : null),
         Boolean("masquerade", true, "Traffic that leaves the pod network takes the node's address.", (c, value) => c with { Masquerade = value }),
@@ -67,13 +65,16 @@ public sealed record ConfigurationKey(
             (c, text) => Time(text) is { } time && time >= TimeSpan.FromSeconds(1) ? c with { ResyncInterval = time } : null),
     ];
 
+    /// <summary>Whether a running agent takes a new value over; otherwise it is read at start.</summary>
+    public bool IsLive => Name is "encapsulation" or "crossSubnet" or "vxlan.vni" or "vxlan.port" or "mtu" or "nodeAddress" or "podCIDRs" or "masquerade" or "policy.default" or "policy.revokeEstablished" or "resyncInterval";
+
     /// <summary><c>--vxlan-port</c>.</summary>
     public string Flag { get; } = "--" + Words(Name);
 
     /// <summary><c>OVERLAY_VXLAN_PORT</c>.</summary>
     public string EnvironmentVariable { get; } = "OVERLAY_" + Words(Name).Replace('-', '_').ToUpperInvariant();
 
-    private delegate bool TryParse<T>(string? text, out T value);
+    internal delegate bool TryParse<T>(string? text, out T value);
 
     private static ConfigurationKey Boolean(string name, bool value, string description, Func<OverlayConfiguration, bool, OverlayConfiguration> with) =>
         new(name, value ? "true" : "false", "true or false", description, (c, text) => text is "true" or "false" ? with(c, text == "true") : null);
@@ -87,7 +88,7 @@ public sealed record ConfigurationKey(
     private static long? Number(string text, long least, long most) =>
         long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number >= least && number <= most ? number : null;
 
-    private static EquatableArray<T>? List<T>(string text, TryParse<T> parse)
+    internal static EquatableArray<T>? List<T>(string text, TryParse<T> parse)
     {
         var list = new List<T>();
         foreach (var part in text.Split(',', StringSplitOptions.TrimEntries))

@@ -6,7 +6,14 @@ namespace Overlay.Dataplane.Desired;
 /// <summary>A configuration, or why there is none.</summary>
 /// <param name="Configuration">Null when there are errors.</param>
 /// <param name="Errors">Clear sentences, each with its place; empty when there is a configuration.</param>
-public sealed record ConfigurationReading(OverlayConfiguration? Configuration, EquatableArray<string> Errors);
+public sealed record ConfigurationReading(OverlayConfiguration? Configuration, EquatableArray<string> Errors)
+{
+    /// <summary>The values given, by key; of several, the one that won.</summary>
+    public IReadOnlyDictionary<string, string> Texts { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>Whether there was a file.</summary>
+    public bool HasFile { get; init; }
+}
 
 /// <summary>Reads the configuration: flags over environment over file over defaults.</summary>
 public static class ConfigurationReader
@@ -19,8 +26,7 @@ public static class ConfigurationReader
     /// <param name="environment">Environment variables. One that only resembles a key's is refused; others are nobody's business
     /// (a Service called overlay puts OVERLAY_PORT and more into every pod).</param>
     /// <param name="flags">Values by key (<c>vxlan.port</c>).</param>
-    /// <param name="toRun">Whether a node is to be run: then what this version cannot do yet is refused, too.</param>
-    public static ConfigurationReading Read(string? path, IReadOnlyDictionary<string, string> environment, IReadOnlyDictionary<string, string> flags, bool toRun = true)
+    public static ConfigurationReading Read(string? path, IReadOnlyDictionary<string, string> environment, IReadOnlyDictionary<string, string> flags)
     {
         string? text;
         try
@@ -32,7 +38,7 @@ public static class ConfigurationReader
             return new(null, [$"{path ?? DefaultPath}: the configuration cannot be read: {e.Message}"]);
         }
 
-        return Read(path ?? DefaultPath, text, environment, flags, toRun);
+        return Read(path ?? DefaultPath, text, environment, flags);
     }
 
     /// <summary>Reads; pure.</summary>
@@ -40,9 +46,8 @@ public static class ConfigurationReader
     /// <param name="text">Content of the file, or null when there is none.</param>
     /// <param name="environment">Environment variables.</param>
     /// <param name="flags">Values by key (<c>vxlan.port</c>).</param>
-    /// <param name="toRun">See above.</param>
     public static ConfigurationReading Read(
-        string source, string? text, IReadOnlyDictionary<string, string> environment, IReadOnlyDictionary<string, string> flags, bool toRun = true)
+        string source, string? text, IReadOnlyDictionary<string, string> environment, IReadOnlyDictionary<string, string> flags)
     {
         var errors = new List<string>();
         var settings = text is null ? [] : FileSettings(source, text, errors);
@@ -59,9 +64,10 @@ public static class ConfigurationReader
                 errors.Add($"{place}: \"{value}\" is no value of {key.Name}; accepted: {key.Accepted}.");
         }
 
-        if (errors.Count == 0 && toRun)
-            errors.AddRange(Unsupported(configuration));
-        return errors.Count > 0 ? new(null, errors.ToEquatableArray()) : new(configuration, []);
+        var texts = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (var (key, value, _) in settings)
+            texts[key.Name] = value;
+        return new(errors.Count > 0 ? null : configuration, errors.ToEquatableArray()) { Texts = texts, HasFile = text is not null };
     }
 
     private static List<Setting> FileSettings(string source, string text, List<string> errors)
@@ -128,17 +134,6 @@ public static class ConfigurationReader
         }
 
         return settings;
-    }
-
-    // What the contract names and this version does not do yet: refused, rather than half done.
-    private static IEnumerable<string> Unsupported(OverlayConfiguration configuration)
-    {
-        if (configuration.Encapsulation != Encapsulation.Vxlan)
-            yield return $"encapsulation: {configuration.Encapsulation.ToString().ToLowerInvariant()} is not in this version; set vxlan.";
-        if (configuration.CrossSubnet)
-            yield return "crossSubnet: true is not in this version; set false.";
-        if (configuration.NodeAddressMethod.Length > 0)
-            yield return $"nodeAddress: {configuration.NodeAddressMethod}= is not in this version; set auto or the address.";
     }
 
     private static ConfigurationKey? Find(string name) => ConfigurationKey.All.FirstOrDefault(key => key.Name == name);

@@ -8,7 +8,7 @@ namespace Overlay.Dataplane.Desired;
 /// <param name="Addresses">Addresses on them.</param>
 /// <param name="Neighbors">Permanent neighbours: remote VTEPs, and local pods on their host interfaces.</param>
 /// <param name="Fdb">Which node an inner Ethernet address is at.</param>
-/// <param name="Routes">To remote nodes' prefixes, to local pods, and the unreachable rest of our own prefixes.</param>
+/// <param name="Routes">To remote nodes' prefixes, and what stands in while these are missing; to local pods, and the unreachable rest of our own prefixes.</param>
 public sealed record NodeRows(
     EquatableArray<Link> Links,
     EquatableArray<Address> Addresses,
@@ -16,6 +16,9 @@ public sealed record NodeRows(
     EquatableArray<FdbEntry> Fdb,
     EquatableArray<Route> Routes)
 {
+    /// <summary>As <see cref="NodeProjection.RowsOf"/> has it, for pods that come later.</summary>
+    public InetAddress? PodSource { get; init; }
+
     /// <summary>No rows.</summary>
     public static NodeRows Empty { get; } = new([], [], [], [], []);
 }

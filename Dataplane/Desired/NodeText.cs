@@ -28,6 +28,9 @@ public static class NodeText
     public static string Print(Link row) => row.Kind switch
     {
         LinkKind.Vxlan vxlan => $"{row.Name} mtu {row.Mtu} link/ether {row.Mac} vxlan id {vxlan.Vni} local {vxlan.Local} dstport {vxlan.Port} nolearning",
+        LinkKind.Ipip ipip => $"{row.Name} mtu {row.Mtu} link/ipip {ipip.Local} ipip remote any local {ipip.Local} ttl 64",
+        LinkKind.Sit sit => $"{row.Name} mtu {row.Mtu} link/sit {sit.Local} sit remote any local {sit.Local} ttl 64",
+        LinkKind.Ip6tnl => $"{row.Name} mtu {row.Mtu} link/tunnel6 :: ip6tnl external",
         _ => throw new UnreachableException(),
     };
 
@@ -46,19 +49,23 @@ public static class NodeText
         var v6 = row.Destination.Family == Family.IPv6;
         var isHost = row.Destination.PrefixLength == row.Destination.Family.Bits();
         var text = new StringBuilder();
-        if (row.Type == RouteType.Unreachable)
-            text.Append("unreachable ");
+        if (row.Type != RouteType.Unicast)
+            text.Append(row.Type.ToString().ToLowerInvariant()).Append(' ');
         text.Append(isHost ? row.Destination.Address.ToString() : row.Destination.ToString());
+        if (row.Outer is { } outer)
+            text.Append(CultureInfo.InvariantCulture, $"  encap ip6 id 0 src {outer.Source} dst {outer.Destination} hoplimit 0 tc 0");
         if (row.Gateway is { } gateway)
-            text.Append(CultureInfo.InvariantCulture, $" via {gateway}");
+            text.Append(CultureInfo.InvariantCulture, $" via {(gateway.Family == row.Destination.Family ? "" : "inet6 ")}{gateway}");
         if (row.Device is not null || v6)
-            text.Append(" dev ").Append(row.Device ?? "lo"); // the kernel hangs IPv6's unreachable routes on the loopback device
-        if (v6)
-            text.Append(" metric 1024");
+            text.Append(" dev ").Append(row.Device ?? "lo"); // the kernel hangs IPv6's routes to nowhere on the loopback device
+        if (row.Gateway is null && row.Type == RouteType.Unicast && !v6)
+            text.Append(" scope link");
+        if (row.Source is { } source)
+            text.Append(CultureInfo.InvariantCulture, $" src {source}");
+        if (v6 || row.Metric != 0)
+            text.Append(CultureInfo.InvariantCulture, $" metric {row.Metric}");
         if (row.Gateway is not null)
             text.Append(" onlink");
-        else if (row.Type == RouteType.Unicast && !v6)
-            text.Append(" scope link");
         if (v6)
             text.Append(" pref medium");
         return text.ToString();

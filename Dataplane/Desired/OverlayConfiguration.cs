@@ -1,3 +1,5 @@
+using System.Globalization;
+using Overlay.PolicyEngine.Compile;
 using Overlay.PolicyEngine.Model;
 
 namespace Overlay.Dataplane.Desired;
@@ -55,11 +57,8 @@ public sealed record OverlayConfiguration
     /// <summary><c>mtu</c> of pods in bytes, 1280 to 65535; null stands for <c>auto</c>: the underlay's less the encapsulation.</summary>
     public int? Mtu { get; init; }
 
-    /// <summary><c>nodeAddress</c>: this node's underlay addresses; empty stands for <c>auto</c>: the Node's InternalIPs.</summary>
-    public EquatableArray<InetAddress> NodeAddress { get; init; }
-
-    /// <summary><c>nodeAddress</c> by another method: <c>interface</c>, <c>cidr</c> or <c>can-reach</c>; empty for none.</summary>
-    public string NodeAddressMethod { get; init; } = "";
+    /// <summary><c>nodeAddress</c>: how this node's addresses for traffic between nodes are found.</summary>
+    public NodeAddressChoice NodeAddress { get; init; } = new NodeAddressChoice.Auto();
 
     /// <summary><c>podCIDRs</c> of this node, host bits cleared; empty: the Node's spec.podCIDRs.</summary>
     public EquatableArray<Cidr> PodCidrs { get; init; }
@@ -105,4 +104,36 @@ public sealed record OverlayConfiguration
 
     /// <summary><c>resyncInterval</c>: how often everything is compared with the kernel and the datastore; at least a second.</summary>
     public TimeSpan ResyncInterval { get; init; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>How packets travel, in a line for the log.</summary>
+    public string Summary => $"encapsulation {Encapsulation.ToString().ToLowerInvariant()}{(CrossSubnet ? " between subnets" : "")}"
+        + (Encapsulation == Encapsulation.Vxlan ? string.Create(CultureInfo.InvariantCulture, $", VNI {VxlanVni}, port {VxlanPort}") : "")
+        + $", MTU {Mtu?.ToString(CultureInfo.InvariantCulture) ?? "auto"}, node address {NodeAddress}";
+
+    /// <summary>This one, with the values that <paramref name="other"/> has of the keys that a running agent takes over (<see cref="ConfigurationKey.IsLive"/>).</summary>
+    public OverlayConfiguration WithLiveKeysOf(OverlayConfiguration other) => this with
+    {
+        Encapsulation = other.Encapsulation,
+        CrossSubnet = other.CrossSubnet,
+        VxlanVni = other.VxlanVni,
+        VxlanPort = other.VxlanPort,
+        Mtu = other.Mtu,
+        NodeAddress = other.NodeAddress,
+        PodCidrs = other.PodCidrs,
+        Masquerade = other.Masquerade,
+        IsolateByDefault = other.IsolateByDefault,
+        PolicyRevokeEstablished = other.PolicyRevokeEstablished,
+        ResyncInterval = other.ResyncInterval,
+    };
+
+    /// <summary>What of this the ruleset is made with.</summary>
+    public RulesetOptions Ruleset => new(Masquerade, IsolateByDefault, PolicyRevokeEstablished)
+    {
+        Tunnels = Encapsulation switch
+        {
+            Encapsulation.Vxlan => OuterPacket.Vxlan(VxlanPort),
+            Encapsulation.Ipip => OuterPacket.IpInIp,
+            _ => [],
+        },
+    };
 }

@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using System.Security.Cryptography;
 using System.Text;
 using Overlay.PolicyEngine.Compile;
@@ -11,8 +12,23 @@ namespace Overlay.Dataplane.Desired;
 /// </summary>
 public static class Ownership
 {
-    /// <summary>The VXLAN device.</summary>
+    /// <summary>The VXLAN device over an IPv4 underlay, or over the only one there is.</summary>
     public const string VxlanDevice = "overlay-vxlan";
+
+    /// <summary>The VXLAN device towards nodes that have an IPv6 address only, of a node that has both.</summary>
+    public const string Vxlan6Device = "overlay-vxlan6";
+
+    /// <summary>The device of IPv4 in IPv4.</summary>
+    public const string IpipDevice = "overlay-ipip";
+
+    /// <summary>The device of IPv6 in IPv4.</summary>
+    public const string SitDevice = "overlay-sit";
+
+    /// <summary>The device of both families in IPv6.</summary>
+    public const string Ip6tnlDevice = "overlay-ip6tnl";
+
+    /// <summary>Every device that leads to other nodes; which of them there are, the configuration and the nodes say.</summary>
+    public static readonly FrozenSet<string> Tunnels = FrozenSet.Create(StringComparer.Ordinal, VxlanDevice, Vxlan6Device, IpipDevice, SitDevice, Ip6tnlDevice);
 
     /// <summary>rtm_protocol of every route of ours (linux/rtnetlink.h leaves numbers above RTPROT_STATIC to user space; this one is listed by nobody in iproute2's rt_protos).</summary>
     public const byte RouteProtocol = 79;

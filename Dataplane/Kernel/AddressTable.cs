@@ -4,13 +4,14 @@ using Overlay.Dataplane.Netlink.Route;
 
 namespace Overlay.Dataplane.Kernel;
 
-/// <summary>Addresses on our tunnel device; every address there is ours.</summary>
+/// <summary>Addresses on our tunnel devices; every address there is ours.</summary>
 public sealed class AddressTable(NetlinkSocket socket, LinkTable links) : RtnetlinkTable<Address, Present>(socket, links)
 {
     /// <inheritdoc/>
-    protected override Dictionary<Address, Present> Dump() => Devices.TryGetValue(Ownership.VxlanDevice, out var index)
-        ? AddressMessage.Dump(Socket, index).ToDictionary(address => new Address(Ownership.VxlanDevice, address.Prefix), _ => default(Present))
-        : [];
+    protected override Dictionary<Address, Present> Dump() => Ownership.Tunnels
+        .Where(Devices.ContainsKey)
+        .SelectMany(name => AddressMessage.Dump(Socket, Devices[name]).Select(address => new Address(name, address.Prefix)))
+        .ToDictionary(address => address, _ => default(Present));
 
     /// <inheritdoc/>
     protected override string? DeviceOf(Address key, Present value) => key.Device;

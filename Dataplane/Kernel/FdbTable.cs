@@ -5,19 +5,22 @@ using Overlay.PolicyEngine.Model;
 
 namespace Overlay.Dataplane.Kernel;
 
-/// <summary>Forwarding entries of the tunnel device; every entry there is ours, the device learns none.</summary>
+/// <summary>Forwarding entries of the VXLAN devices; every entry there is ours, the devices learn none.</summary>
 public sealed class FdbTable(NetlinkSocket socket, LinkTable links) : RtnetlinkTable<FdbKey, InetAddress>(socket, links)
 {
     /// <inheritdoc/>
     protected override Dictionary<FdbKey, InetAddress> Dump()
     {
         var rows = new Dictionary<FdbKey, InetAddress>();
-        if (!Devices.TryGetValue(Ownership.VxlanDevice, out var index))
-            return rows;
-        foreach (var entry in NeighborMessage.Dump(Socket, Af.AF_BRIDGE, index))
+        foreach (var name in (string[])[Ownership.VxlanDevice, Ownership.Vxlan6Device])
         {
-            if (entry is { Destination: { } destination, LinkLayerAddress: { } mac })
-                rows[new(Ownership.VxlanDevice, mac)] = destination;
+            if (!Devices.TryGetValue(name, out var index))
+                continue;
+            foreach (var entry in NeighborMessage.Dump(Socket, Af.AF_BRIDGE, index))
+            {
+                if (entry is { Destination: { } destination, LinkLayerAddress: { } mac })
+                    rows[new(name, mac)] = destination;
+            }
         }
 
         return rows;

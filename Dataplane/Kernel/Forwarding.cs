@@ -12,9 +12,27 @@ public static class Forwarding
 {
     private const string IPv4 = "ipv4/ip_forward";
     private const string IPv6 = "ipv6/conf/all/forwarding";
+    private const string UsePmtu = "ipv4/ip_forward_use_pmtu";
 
     // A kernel without IPv6 has no such key, and nothing to forward.
     private static IEnumerable<string> Off => new[] { IPv4, IPv6 }.Where(key => Sysctl.Read(key) == 0);
+
+    /// <summary>
+    /// Has forwarded IPv4 packets judged by what is known of their path, as IPv6's are (<c>net/ipv4/ip_forward_use_pmtu</c>). Where the underlay takes less than was thought, a VXLAN device only notes it at
+    /// the route (skb_tunnel_check_pmtu): without this no pod would be told, and its full-size packets be lost, or sent in pieces. IP-in-IP tells the senders itself.
+    /// </summary>
+    /// <returns>What was changed, and why it cannot be.</returns>
+    public static ForwardingRepair UsePathMtu()
+    {
+        try
+        {
+            return new(Sysctl.Read(UsePmtu) == 0 && Sysctl.Set(UsePmtu, 1) ? [$"net/{UsePmtu}=1"] : [], []);
+        }
+        catch (IOException e)
+        {
+            return new([], [e.Message]);
+        }
+    }
 
     /// <summary>Whether packets of a family are forwarded, as far as the node as a whole decides.</summary>
     public static bool IsOn(Family family) => !Off.Contains(family == Family.IPv4 ? IPv4 : IPv6);
@@ -48,7 +66,7 @@ public static class Forwarding
     // go on listening (accept_ra 2) first. Not those of pods: a pod could make itself the node's router.
     private static void KeepListening(List<string> changed)
     {
-        foreach (var device in Sysctl.Names("ipv6/conf").Where(name => name is not ("all" or "default" or "lo" or Ownership.VxlanDevice) && !name.StartsWith(RulesetOptions.PodInterfacePrefix, StringComparison.Ordinal)))
+        foreach (var device in Sysctl.Names("ipv6/conf").Where(name => name is not ("all" or "default" or "lo") && !Ownership.Tunnels.Contains(name) && !name.StartsWith(RulesetOptions.PodInterfacePrefix, StringComparison.Ordinal)))
         {
             if (Sysctl.Read($"ipv6/conf/{device}/accept_ra") == 1)
                 Set($"ipv6/conf/{device}/accept_ra", 2, changed);

@@ -1,7 +1,9 @@
+using System.Diagnostics;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Netlink;
 using Overlay.Dataplane.Netlink.Route;
 using Overlay.Dataplane.Reconcile;
+using Overlay.PolicyEngine.Model;
 
 namespace Overlay.Dataplane.Kernel;
 
@@ -11,6 +13,10 @@ public sealed class LinkTable(NetlinkSocket socket) : KernelTable<string, Link>
 {
     private Dictionary<string, int> _devices = [];
     private Dictionary<string, LinkMessage> _found = [];
+    private Dictionary<int, int> _mtus = [];
+
+    // TTL of outer packets: that of the inner one would tell a traceroute of the underlay's routers, and end where these are many.
+    private const byte Hops = 64;
 
     // Far above what the kernel gives by itself: it counts from 1 and never back.
     private int _lastIndex = 1_000_000;
@@ -18,14 +24,25 @@ public sealed class LinkTable(NetlinkSocket socket) : KernelTable<string, Link>
     /// <summary>Every device of the namespace as last seen: name to ifindex.</summary>
     public IReadOnlyDictionary<string, int> Devices => _devices;
 
-    /// <summary>A device was made outside this table: a pod's pair.</summary>
-    public void Appeared(string name, int index) => _devices[name] = index;
+    /// <summary>MTU of a device as last seen, bytes; null when there is no such device.</summary>
+    public int? MtuOf(string name) => _devices.TryGetValue(name, out var index) && _mtus.TryGetValue(index, out var mtu) ? mtu : null;
+
+    /// <summary>A device was made outside this table, or changed: a pod's pair.</summary>
+    public void Appeared(string name, int index, int mtu)
+    {
+        _devices[name] = index;
+        _mtus[index] = mtu;
+    }
 
     /// <summary>An ifindex for a device to be made: no device seen here has it, and none had it in this process's life.</summary>
     public int NextIndex() => ++_lastIndex;
 
     /// <summary>A device was removed outside this table.</summary>
-    public void Vanished(string name) => _devices.Remove(name);
+    public void Vanished(string name)
+    {
+        if (_devices.Remove(name, out var index))
+            _mtus.Remove(index);
+    }
 
     /// <inheritdoc/>
     protected override Dictionary<string, Link> Dump()
@@ -33,8 +50,9 @@ public sealed class LinkTable(NetlinkSocket socket) : KernelTable<string, Link>
         var links = LinkMessage.Dump(socket);
         _devices = links.Where(link => link.Group != Ownership.RetiredGroup).ToDictionary(link => link.Name, link => link.Index, StringComparer.Ordinal);
         _lastIndex = links.Select(link => link.Index).Append(_lastIndex).Max();
-        _found = links.Where(link => link.Name == Ownership.VxlanDevice).ToDictionary(link => link.Name, StringComparer.Ordinal);
-        return _found.Values.Where(link => link.Kind == VxlanLink.Kind).ToDictionary(link => link.Name, Row, StringComparer.Ordinal);
+        _mtus = links.ToDictionary(link => link.Index, link => link.Mtu);
+        _found = links.Where(link => Ownership.Tunnels.Contains(link.Name)).ToDictionary(link => link.Name, StringComparer.Ordinal);
+        return _found.Values.Where(link => Kind(link) is not null).ToDictionary(link => link.Name, link => Row(link, Kind(link)!), StringComparer.Ordinal);
     }
 
     /// <inheritdoc/>
@@ -48,25 +66,30 @@ public sealed class LinkTable(NetlinkSocket socket) : KernelTable<string, Link>
     /// <inheritdoc/>
     protected override string Text(string key, Link value) => NodeText.Print(value);
 
-    // Attributes that cannot be changed in place make the row differ in its kind; a device that is down differs in its MTU.
-    private static Link Row(LinkMessage link)
+    // What it is, if it is of the kind that its name promises. Attributes that cannot be changed in place are the kind's: as ours never have them, they make it differ.
+    private static LinkKind? Kind(LinkMessage link) => (link.Name, link.Vxlan, link.IpTunnel) switch
     {
-        var vxlan = link.Vxlan!;
-        var asMade = vxlan is { Learning: false, Remote: null, Local: not null };
-        return new(
-            link.Name,
-            new LinkKind.Vxlan(asMade ? vxlan.Id : 0, vxlan.Port, vxlan.Local ?? default),
-            link.Address ?? default,
-            link.IsUp ? link.Mtu : 0);
-    }
+        (Ownership.VxlanDevice or Ownership.Vxlan6Device, { } vxlan, _) => vxlan is { Learning: false, Remote: null, Local: not null }
+            ? new LinkKind.Vxlan(vxlan.Id, vxlan.Port, vxlan.Local.Value)
+            : new LinkKind.Vxlan(0, vxlan.Port, default),
+        (Ownership.IpipDevice, _, { Kind: IpTunnelLink.Ipip } tunnel) => new LinkKind.Ipip(OurLocal(tunnel)),
+        (Ownership.SitDevice, _, { Kind: IpTunnelLink.Sit } tunnel) => new LinkKind.Sit(OurLocal(tunnel)),
+        (Ownership.Ip6tnlDevice, _, { Kind: IpTunnelLink.Ip6tnl } tunnel) => tunnel.CollectMetadata ? new LinkKind.Ip6tnl() : new LinkKind.Sit(default),
+        _ => null,
+    };
+
+    private static InetAddress OurLocal(IpTunnelLink tunnel) => tunnel is { Remote: null, CollectMetadata: false, Ttl: Hops, Local: { } local } ? local : default;
+
+    // A device that is down differs in its MTU.
+    private static Link Row(LinkMessage link, LinkKind kind) => new(link.Name, kind, kind is LinkKind.Vxlan ? link.Address ?? default(MacAddress) : null, link.IsUp ? link.Mtu : 0);
 
     private void Make(Link link)
     {
         if (_found.TryGetValue(link.Name, out var found))
         {
-            if (found.Kind != VxlanLink.Kind)
+            if (Kind(found) is not { } kind)
                 throw new NetlinkException(Errno.EEXIST, $"RTM_NEWLINK {link.Name}", $"a device of kind {found.Kind ?? "hardware"} has our name; rename or remove it");
-            if (Row(found).Kind == link.Kind)
+            if (kind == link.Kind)
             {
                 Set(link, found.Index);
                 return;
@@ -80,12 +103,40 @@ public sealed class LinkTable(NetlinkSocket socket) : KernelTable<string, Link>
 
     private void Create(Link link)
     {
-        var vxlan = (LinkKind.Vxlan)link.Kind;
         using var writer = new NetlinkWriter();
-        LinkMessage.WriteNewVxlan(writer, socket.NextSequence(), new() { Name = link.Name, Address = link.Mac, Mtu = link.Mtu }, new(vxlan.Vni, vxlan.Port, vxlan.Local));
-        socket.Request(writer, $"RTM_NEWLINK {NodeText.Print(link)}");
+        var settings = new LinkSettings { Name = link.Name, Address = link.Mac, Mtu = link.Mtu };
+        if (link.Kind is LinkKind.Vxlan vxlan)
+            LinkMessage.WriteNewVxlan(writer, socket.NextSequence(), settings, new(vxlan.Vni, vxlan.Port, vxlan.Local));
+        else
+            LinkMessage.WriteNewIpTunnel(writer, socket.NextSequence(), settings, IpTunnel(link.Kind));
+        try
+        {
+            socket.Request(writer, $"RTM_NEWLINK {NodeText.Print(link)}");
+        }
+        catch (NetlinkException e) when (e.Errno == Errno.EOPNOTSUPP)
+        {
+            throw new NetlinkException(e.Errno, $"RTM_NEWLINK {link.Name}", $"this kernel has no tunnels of this kind; load the module {ModuleOf(link.Kind)} (modprobe {ModuleOf(link.Kind)}), or set another encapsulation");
+        }
+
         Set(link, LinkMessage.Get(socket, link.Name)?.Index ?? throw new NetlinkException(Errno.ENODEV, $"RTM_GETLINK {link.Name}", "it was removed right after it was made"));
     }
+
+    private static IpTunnelLink IpTunnel(LinkKind kind) => kind switch
+    {
+        LinkKind.Ipip ipip => new(IpTunnelLink.Ipip) { Local = ipip.Local, Ttl = Hops },
+        LinkKind.Sit sit => new(IpTunnelLink.Sit) { Local = sit.Local, Ttl = Hops },
+        LinkKind.Ip6tnl => new(IpTunnelLink.Ip6tnl) { CollectMetadata = true },
+        _ => throw new UnreachableException(),
+    };
+
+    private static string ModuleOf(LinkKind kind) => kind switch
+    {
+        LinkKind.Vxlan => "vxlan",
+        LinkKind.Ipip => "ipip",
+        LinkKind.Sit => "sit",
+        LinkKind.Ip6tnl => "ip6_tunnel",
+        _ => throw new UnreachableException(),
+    };
 
     // Addresses are ours to give, so the kernel makes no link-local one; that must be said before the device is up.
     private void Set(Link link, int index)

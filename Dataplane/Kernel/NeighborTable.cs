@@ -5,14 +5,14 @@ using Overlay.PolicyEngine.Compile;
 
 namespace Overlay.Dataplane.Kernel;
 
-/// <summary>Neighbours on the tunnel device and on pods' interfaces; the permanent ones there are ours.</summary>
+/// <summary>Neighbours on the tunnel devices and on pods' interfaces; the permanent ones there are ours.</summary>
 public sealed class NeighborTable(NetlinkSocket socket, LinkTable links) : RtnetlinkTable<NeighborKey, MacAddress>(socket, links)
 {
     /// <inheritdoc/>
     protected override Dictionary<NeighborKey, MacAddress> Dump()
     {
         var ours = Devices
-            .Where(device => device.Key == Ownership.VxlanDevice || device.Key.StartsWith(RulesetOptions.PodInterfacePrefix, StringComparison.Ordinal))
+            .Where(device => Ownership.Tunnels.Contains(device.Key) || device.Key.StartsWith(RulesetOptions.PodInterfacePrefix, StringComparison.Ordinal))
             .ToDictionary(device => device.Value, device => device.Key);
         var rows = new Dictionary<NeighborKey, MacAddress>();
         foreach (var neighbor in NeighborMessage.Dump(Socket, Af.AF_UNSPEC, 0))

@@ -14,6 +14,7 @@ public sealed class NodeKernel : IDisposable
     private readonly NeighborTable _neighbors;
     private readonly FdbTable _fdb;
     private readonly RouteTable _routes;
+    private InetAddress? _source;
 
     private NodeKernel(NetlinkSocket route, NetlinkSocket netfilter)
     {
@@ -63,24 +64,25 @@ public sealed class NodeKernel : IDisposable
     /// <summary>Wants exactly these rows.</summary>
     public void Want(NodeRows rows)
     {
+        _source = rows.PodSource;
         _links.Rows.WantExactly(rows.Links.ToDictionary(link => link.Name));
         _addresses.Rows.WantExactly(rows.Addresses.ToDictionary(address => address, _ => default(Present)));
         _neighbors.Rows.WantExactly(rows.Neighbors.ToDictionary(neighbor => neighbor.Key, neighbor => neighbor.LinkLayerAddress));
         _fdb.Rows.WantExactly(rows.Fdb.ToDictionary(entry => entry.Key, entry => entry.Destination));
-        _routes.Rows.WantExactly(rows.Routes.ToDictionary(route => route.Destination));
+        _routes.Rows.WantExactly(rows.Routes.ToDictionary(route => route.Key));
     }
 
     /// <summary>Wants the rows of one more pod.</summary>
     /// <returns>False, and nothing is done, when one of its routes is another's: then all rows are to be computed anew.</returns>
     public bool Want(Attachment attachment)
     {
-        var rows = NodeProjection.RowsOf(attachment).ToList();
-        if (rows.Exists(row => _routes.Rows.Desired.ContainsKey(row.Route.Destination)))
+        var rows = NodeProjection.RowsOf(attachment, _source).ToList();
+        if (rows.Exists(row => _routes.Rows.Desired.ContainsKey(row.Route.Key)))
             return false;
         foreach (var (neighbor, route) in rows)
         {
             _neighbors.Rows.Want(neighbor.Key, neighbor.LinkLayerAddress);
-            _routes.Rows.Want(route.Destination, route);
+            _routes.Rows.Want(route.Key, route);
         }
 
         return true;
@@ -90,13 +92,13 @@ public sealed class NodeKernel : IDisposable
     /// <returns>As <see cref="Want(Attachment)"/>.</returns>
     public bool Drop(Attachment attachment)
     {
-        var rows = NodeProjection.RowsOf(attachment).ToList();
-        if (!rows.TrueForAll(row => _routes.Rows.Desired.TryGetValue(row.Route.Destination, out var wanted) && wanted == row.Route))
+        var rows = NodeProjection.RowsOf(attachment, _source).ToList();
+        if (!rows.TrueForAll(row => _routes.Rows.Desired.TryGetValue(row.Route.Key, out var wanted) && wanted == row.Route))
             return false;
         foreach (var (neighbor, route) in rows)
         {
             _neighbors.Rows.Drop(neighbor.Key);
-            _routes.Rows.Drop(route.Destination);
+            _routes.Rows.Drop(route.Key);
         }
 
         return true;

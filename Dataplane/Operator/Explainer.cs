@@ -125,7 +125,8 @@ internal sealed class Explainer(NodeSnapshot snapshot, IRulesetView kernel)
             return snapshot.Devices.Pods[_judge.Subject(address)!.Name];
         if (snapshot.State.Nodes.Any(node => node.Name == snapshot.Node && node.IsItself(address)))
             return null;
-        return snapshot.State.Network.All.Any(prefix => prefix.Contains(address)) ? Desired.Ownership.VxlanDevice : NodeSnapshot.Underlay;
+        var way = snapshot.Rows.Routes.Where(route => route.Destination.Contains(address)).OrderByDescending(route => route.Destination.PrefixLength).ThenBy(route => route.Metric).FirstOrDefault();
+        return way.Device is { } device && Desired.Ownership.Tunnels.Contains(device) ? device : NodeSnapshot.Underlay;
     }
 
     private EquatableArray<InetAddress> Resolve(string text, string flag)

@@ -28,7 +28,7 @@ internal sealed record NodeSnapshot(
     /// <summary>The node's devices, as packets pass them.</summary>
     public NodeDevices Devices => new(
         Attachments.GroupBy(attachment => attachment.Pod).ToDictionary(pod => pod.Key, pod => pod.First().HostInterface),
-        [Ownership.VxlanDevice, Underlay]);
+        [.. Rows.Links.Select(link => link.Name), Underlay]);
 
     /// <summary>Stands for the devices of the underlay, whatever their names.</summary>
     public const string Underlay = "underlay";

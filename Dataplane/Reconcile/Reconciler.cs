@@ -2,7 +2,8 @@ namespace Overlay.Dataplane.Reconcile;
 
 /// <summary>
 /// Makes the kernel's routing objects what they should be. nftables needs no order, being one transaction; these do, and it is the order of the
-/// tables given: a row may only refer to rows of tables before its own. Additions follow it and removals reverse it.
+/// tables given: a row may only refer to rows of tables before its own. Additions follow it and removals reverse it, and come last: what takes another's place (a tunnel of another kind) is there
+/// before that goes, so that packets always have a way.
 /// </summary>
 /// <param name="devices">The table of devices; what it makes anew takes the rows of all later tables with it.</param>
 /// <param name="tables">The tables whose rows are on devices, in order.</param>
@@ -21,10 +22,6 @@ public sealed class Reconciler(IKernelTable devices, params IReadOnlyList<IKerne
     public IReadOnlyList<RowFailure> Apply()
     {
         var failures = new List<RowFailure>();
-        for (var i = tables.Count - 1; i >= 0; i--)
-            failures.AddRange(tables[i].ApplyDeletes());
-        failures.AddRange(devices.ApplyDeletes());
-
         if (devices.PendingCount > 0)
         {
             failures.AddRange(devices.ApplyUpserts());
@@ -34,6 +31,9 @@ public sealed class Reconciler(IKernelTable devices, params IReadOnlyList<IKerne
 
         foreach (var table in tables)
             failures.AddRange(table.ApplyUpserts());
+        for (var i = tables.Count - 1; i >= 0; i--)
+            failures.AddRange(tables[i].ApplyDeletes());
+        failures.AddRange(devices.ApplyDeletes());
         return failures;
     }
 }

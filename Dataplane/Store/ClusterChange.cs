@@ -14,6 +14,12 @@ public sealed record Node(string Name, EquatableArray<Cidr> PodCidrs, EquatableA
     /// <summary>The other IP addresses of status.addresses, such as those of type ExternalIP.</summary>
     public EquatableArray<InetAddress> OtherAddresses { get; init; } = [];
 
+    /// <summary>Addresses for traffic between nodes that its agent chose, one of each family at most, where they are not the first of <see cref="InternalIPs"/>.</summary>
+    public EquatableArray<InetAddress> ChosenAddresses { get; init; } = [];
+
+    /// <summary>The addresses by which other nodes reach it, in the order of preference within a family.</summary>
+    public EquatableArray<InetAddress> Underlay => ChosenAddresses.Count > 0 ? ChosenAddresses : InternalIPs;
+
     /// <summary>Status of its condition NetworkUnavailable; null when it has none, or <c>Unknown</c>.</summary>
     public bool? NetworkUnavailable { get; init; }
 
@@ -21,10 +27,10 @@ public sealed record Node(string Name, EquatableArray<Cidr> PodCidrs, EquatableA
     public ClusterNode ToClusterNode() => new(
         Name,
         Labels,
-        InternalIPs.Concat(OtherAddresses).Distinct().ToEquatableArray(),
+        InternalIPs.Concat(OtherAddresses).Concat(ChosenAddresses).Distinct().ToEquatableArray(),
         PodCidrs.GroupBy(prefix => prefix.Family).Select(family => family.First().First).ToEquatableArray())
     {
-        InternalAddresses = InternalIPs,
+        InternalAddresses = ChosenAddresses.Count == 0 ? InternalIPs : InternalIPs.Concat(ChosenAddresses).Distinct().ToEquatableArray(),
     };
 }
 

@@ -112,10 +112,10 @@ public static class BaseChains
     // NF_IP_PRI_NAT_SRC - 1 here: an address of a Service is the node's own to the kernel, and what IPVS sends on from it is judged by whom it reaches.
     private static Chain Host(RulesetOptions options) => new(HostChain, new(ChainType.Filter, Hook.Input, 100),
     [
-        .. FamilyFacts.Both.Select(family => new Rule(
-            [new Match.DestinationPort(IpProtocol.Udp, options.VxlanPort, options.VxlanPort), new Match.ConnectionState(CtState.Invalid | CtState.New | CtState.Untracked), new Match.AddressInSet(Side.Saddr, family, Nodes(family), Negated: true)],
+        .. OfTunnels(options, (outer, packet, family) => new Rule(
+            [packet, new Match.ConnectionState(CtState.Invalid | CtState.New | CtState.Untracked), new Match.AddressInSet(Side.Saddr, family, Nodes(family), Negated: true)],
             [new Statement.Counter(), Drop],
-            "VXLAN from no node")),
+            $"{outer.Name} from no node")),
         new([new Match.InputInterface(Pods, Negated: true)], [Accept]),
         .. Cut(options),
         new([new Match.ConnectionState(CtState.Established | CtState.Related)], [Accept]),
@@ -144,10 +144,15 @@ public static class BaseChains
         .. Lookup(side, path),
     ];
 
-    private static IEnumerable<Rule> IntoTunnels(RulesetOptions options) => FamilyFacts.Both.Select(family => new Rule(
-        [new Match.DestinationPort(IpProtocol.Udp, options.VxlanPort, options.VxlanPort), new Match.AddressInSet(Side.Daddr, family, Nodes(family))],
+    private static IEnumerable<Rule> IntoTunnels(RulesetOptions options) => OfTunnels(options, (outer, packet, family) => new Rule(
+        [packet, new Match.AddressInSet(Side.Daddr, family, Nodes(family))],
         [new Statement.Counter(), Drop],
-        "VXLAN from a pod"));
+        $"{outer.Name} from a pod"));
+
+    private static IEnumerable<Rule> OfTunnels(RulesetOptions options, Func<OuterPacket, Match, Family, Rule> rule) =>
+        from outer in options.Tunnels
+        from family in FamilyFacts.Both
+        select rule(outer, outer.Port is { } port ? new Match.DestinationPort((IpProtocol)outer.Protocol, port, port) : new Match.L4Protocol(outer.Protocol), family);
 
     private static IEnumerable<Rule> Lookup(Side side, PacketPath path) =>
         FamilyFacts.Both.Select(family => new Rule([], [new Statement.AddressVerdictMap(side, family, Dispatch(path, family))]));

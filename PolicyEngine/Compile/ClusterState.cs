@@ -19,13 +19,28 @@ public sealed record ClusterState(
     IReadOnlySet<NamespacedName> LocalPods,
     IReadOnlyCollection<Policy> Policies);
 
-/// <summary>What does not change while an agent runs.</summary>
+/// <summary>What the packets of a tunnel are from outside.</summary>
+/// <param name="Protocol">IP protocol number.</param>
+/// <param name="Port">UDP destination port; null: the protocol has none.</param>
+/// <param name="Name">For people.</param>
+public readonly record struct OuterPacket(byte Protocol, ushort? Port, string Name)
+{
+    /// <summary>RFC 7348.</summary>
+    public static EquatableArray<OuterPacket> Vxlan(ushort port) => [new((byte)IpProtocol.Udp, port, "VXLAN")];
+
+    /// <summary>IPv4 in either family (protocol 4, RFC 2003 and 2473), and IPv6 in either (41, RFC 4213 and 2473).</summary>
+    public static EquatableArray<OuterPacket> IpInIp { get; } = [new(4, null, "IP-in-IP"), new(41, null, "IP-in-IP")];
+}
+
+/// <summary>What does not change in the life of a projection.</summary>
 /// <param name="Masquerade">Traffic from pods to addresses outside the pod network takes the node's address.</param>
 /// <param name="IsolateByDefault"><c>policy.default: deny</c>: a pod that no policy selects accepts and sends nothing.</param>
 /// <param name="RevokeEstablished">Packets of connections with <see cref="RevokedMark"/> are dropped.</param>
-/// <param name="VxlanPort">UDP port of the nodes' tunnels: taken only from nodes' addresses, and never sent to by pods.</param>
-public sealed record RulesetOptions(bool Masquerade = true, bool IsolateByDefault = false, bool RevokeEstablished = true, ushort VxlanPort = 4789)
+public sealed record RulesetOptions(bool Masquerade = true, bool IsolateByDefault = false, bool RevokeEstablished = true)
 {
+    /// <summary>What packets of the nodes' tunnels are from outside: taken only from nodes' addresses, and never sent to nodes by pods. Empty: there are no tunnels.</summary>
+    public EquatableArray<OuterPacket> Tunnels { get; init; } = OuterPacket.Vxlan(4789);
+
     /// <summary>First characters of the host's end of every pod's interface pair: rules match <c>ovl*</c>.</summary>
     public const string PodInterfacePrefix = "ovl";
 

@@ -41,6 +41,22 @@ public sealed class RulesetProjection
         _localPods = new(options, _ruleset, _sets, new PodDispatch(_baseSets));
     }
 
+    /// <summary>The projection of a state that is there already.</summary>
+    public static RulesetProjection Of(ClusterState state)
+    {
+        var projection = new RulesetProjection(state.Options);
+        projection.SetNetwork(state.Network);
+        foreach (var node in state.Nodes)
+            projection.SetNode(node);
+        foreach (var @namespace in state.Namespaces)
+            projection.SetNamespace(@namespace);
+        foreach (var policy in state.Policies)
+            projection.SetPolicy(policy);
+        foreach (var pod in state.Pods)
+            projection.SetPod(pod, state.LocalPods.Contains(pod.Name));
+        return projection;
+    }
+
     /// <summary>A copy of the whole ruleset as it stands; takes time in proportion to its size.</summary>
     public Ruleset Current => _ruleset.Current;
 

@@ -165,7 +165,8 @@ public sealed class PacketClasses(ClusterState state, string node, PolicyJudge j
         var ports = new PortSpace(space.Family);
         ports.Cut(judge.Selecting(pod, end).SelectMany(policy => policy.Rules(end)!.Value), name => judge.Resolve(name, destination));
         ports.Cut(reach, space, source, destination);
-        ports.Cut((byte)IpProtocol.Udp, state.Options.VxlanPort, state.Options.VxlanPort);
+        foreach (var outer in state.Options.Tunnels)
+            ports.Cut(outer.Protocol, outer.Port ?? 0, outer.Port ?? ushort.MaxValue);
         var types = Icmpv6Types(reach);
         var isForged = end == Direction.Ingress && !IsLocal(other) && state.Network.Local.Any(prefix => prefix.Contains(other));
         foreach (var device in DevicesOf(other, reach))

@@ -176,9 +176,9 @@ public sealed class PolicyJudge(ClusterState state, string node)
     private static bool AsksForNamespaceLabels(IReadOnlyList<Policy> policies, Tier tier, Direction direction) => policies.Any(policy => policy.Tier == tier
         && policy.Rules(direction)!.Value.Any(rule => rule.Peers.OfType<Peer.Pods>().Any(peer => Selector.Of(peer, policy.Name.Namespace).AsksForNamespaceLabels)));
 
-    // What arrives at a node's tunnel port is taken for another node's, and what is in it is not judged where it was sent.
+    // What arrives at a node as its tunnel's is taken for another node's, and what is in it is not judged where it was sent.
     private bool IsTunnelled(Packet packet) =>
-        packet.Protocol == (byte)IpProtocol.Udp && packet.DestinationPort == state.Options.VxlanPort && IsNode(packet.Destination);
+        state.Options.Tunnels.Any(outer => outer.Protocol == packet.Protocol && (outer.Port ?? packet.DestinationPort) == packet.DestinationPort) && IsNode(packet.Destination);
 
     // Solicitations and advertisements of neighbours: without them a pod and its node do not find each other (RFC 4861). Of routers: a pod could make itself the node's.
     private static bool IsNeighbourDiscovery(Packet packet) =>

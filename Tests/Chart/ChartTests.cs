@@ -104,7 +104,7 @@ public class ChartTests
     public void Without_an_address_for_health_probes_run_a_verb_of_the_agent()
     {
         var agent = DaemonSet("daemonset.yaml", "--set", "config.health.address=,config.socket=/run/other/other.sock").Spec.Template.Spec.Containers.Single();
-        Assert.That(ConfigurationReader.Read("", null, EnvironmentOf(agent), new Dictionary<string, string>(), toRun: false).Configuration!.Socket, Is.EqualTo("/run/other/other.sock"));
+        Assert.That(ConfigurationReader.Read("", null, EnvironmentOf(agent), new Dictionary<string, string>()).Configuration!.Socket, Is.EqualTo("/run/other/other.sock"));
         foreach (var probe in new[] { agent.ReadinessProbe, agent.LivenessProbe })
         {
             Assert.That(probe.HttpGet, Is.Null);

@@ -36,9 +36,6 @@ public class ConfigurationTests
         ["resyncInterval", "OVERLAY_RESYNC_INTERVAL", "--resync-interval", "30s", "1h"],
     ];
 
-    // Keys whose other values this version refuses, one by one; such a refusal names the key.
-    private static readonly string[] Refused = ["encapsulation", "crossSubnet"];
-
     [Test]
     public void The_table_of_these_tests_is_complete() =>
         Assert.That(Keys.Select(key => key[0]), Is.EqualTo(ConfigurationKey.All.Select(key => key.Name)));
@@ -52,12 +49,6 @@ public class ConfigurationTests
         var base0 = new OverlayConfiguration { DatastoreDirectory = "/d" };
         var (one, other) = (key.With(base0, first)!, key.With(base0, second)!);
         Assert.That(one, Is.Not.EqualTo(other));
-        if (Refused.Contains(name))
-        {
-            Assert.That(Read($"{name}: \"{first}\"").Errors.Single(), Does.StartWith(name).And.Contain("not in this version"));
-            return;
-        }
-
         Assert.That(Read($"{name}: \"{first}\"").Configuration, Is.EqualTo(one));
         Assert.That(Read("", new() { [variable] = first }).Configuration, Is.EqualTo(one));
         Assert.That(Read("", None, new() { [name] = first }).Configuration, Is.EqualTo(one));
@@ -88,8 +79,16 @@ public class ConfigurationTests
         Assert.That(configuration.VxlanPort, Is.EqualTo(8472));
         Assert.That(configuration.LogLevel, Is.EqualTo("debug"));
         Assert.That(string.Join(' ', configuration.PodCidrs), Is.EqualTo("10.42.1.0/24 fd00:42:1::/64"));
-        Assert.That(string.Join(' ', configuration.NodeAddress), Is.EqualTo("192.0.2.1"));
+        Assert.That(configuration.NodeAddress.ToString(), Is.EqualTo("192.0.2.1"));
         Assert.That(configuration.Mtu, Is.Null);
+    }
+
+    [TestCaseSource(nameof(Keys))]
+    public void A_running_agent_takes_over_exactly_the_keys_that_are_live(string name, string variable, string flag, string first, string second)
+    {
+        var key = ConfigurationKey.All.Single(key => key.Name == name);
+        var (one, other) = (key.With(new(), first)!, key.With(new(), second)!);
+        Assert.That(one.WithLiveKeysOf(other), Is.EqualTo(key.IsLive ? other : one), $"{variable} {flag}");
     }
 
     [TestCase("vxlan:\n  prot: 1", "overlay.yaml:2: there is no key vxlan.prot; is vxlan.port meant?")]
@@ -107,7 +106,7 @@ public class ConfigurationTests
     [TestCase("crossSubnet: yes", "overlay.yaml:1: \"yes\" is no value of crossSubnet; accepted: true or false.")]
     [TestCase("resyncInterval: 0s", "overlay.yaml:1: \"0s\" is no value of resyncInterval; accepted: a time such as 30s, 10m or 1h, at least 1s.")]
     [TestCase("socket: agent.sock", "overlay.yaml:1: \"agent.sock\" is no value of socket; accepted: an absolute path.")]
-    [TestCase("nodeAddress: interface=eth0", "nodeAddress: interface= is not in this version; set auto or the address.")]
+    [TestCase("nodeAddress: device=eth0", "overlay.yaml:1: \"device=eth0\" is no value of nodeAddress; accepted: auto, address(es) separated by commas, interface=NAMES, cidr=PREFIXES or can-reach=ADDRESS.")]
     public void Bad_input_is_refused_with_its_place_and_what_is_accepted(string text, string error) =>
         Assert.That(Read(text).Errors, Is.EqualTo(new[] { error }));
 

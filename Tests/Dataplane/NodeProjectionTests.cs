@@ -36,9 +36,11 @@ public class NodeProjectionTests
             unreachable 10.42.1.0/24
             10.42.1.5 dev {pod} scope link
             10.42.2.0/24 via 10.42.2.0 dev overlay-vxlan onlink
+            blackhole 10.42.2.0/24 metric 4294967295
             unreachable fd00:42:1::/64 dev lo metric 1024 pref medium
-            fd00:42:1::5 dev {pod} metric 1024 pref medium
+            fd00:42:1::5 dev {pod} src 2001:db8::1 metric 1024 pref medium
             fd00:42:2::/64 via fd00:42:2:: dev overlay-vxlan metric 1024 onlink pref medium
+            blackhole fd00:42:2::/64 dev lo metric 4294967295 pref medium
 
             """));
         Assert.That(projected.Network.Local, Is.EqualTo(Cidrs("10.42.1.0/24 fd00:42:1::/64")));
@@ -53,7 +55,7 @@ public class NodeProjectionTests
         Assert.That(projected.Mtu, Is.EqualTo(1430));
         Assert.That(((LinkKind.Vxlan)projected.Rows.Links[0].Kind).Local, Is.EqualTo(InetAddress.Parse("2001:db8::1")));
         Assert.That(projected.Rows.Fdb.Select(row => row.Destination), Is.EqualTo(Addresses("2001:db8::2")));
-        Assert.That(projected.Rows.Routes, Has.Count.EqualTo(4));
+        Assert.That(projected.Rows.Routes.Count(row => row.Metric != Route.LastResort), Is.EqualTo(4));
         Assert.That(projected.Degradations, Is.Empty);
     }
 
@@ -63,7 +65,7 @@ public class NodeProjectionTests
     {
         var projected = Project([N1 with { PodCidrs = Cidrs(podCidrs) }, N2]);
         var (same, other) = (projected.Rows.Routes.Where(row => row.Destination.Family == family), projected.Rows.Routes.Where(row => row.Destination.Family != family));
-        Assert.That(same.Select(row => row.Type), Is.EquivalentTo([RouteType.Unreachable, RouteType.Unicast]));
+        Assert.That(same.Select(row => row.Type), Is.EquivalentTo([RouteType.Unreachable, RouteType.Unicast, RouteType.Blackhole]));
         Assert.That(other.Select(row => row.Type), Is.EqualTo([RouteType.Unreachable]));
         Assert.That(projected.Rows.Addresses.Select(row => row.Prefix.Family), Is.EqualTo(new[] { family }));
         Assert.That(projected.Rows.Neighbors.Select(row => row.Key.Destination.Family), Is.EqualTo(new[] { family }));
@@ -120,13 +122,13 @@ public class NodeProjectionTests
     }
 
     [Test]
-    public void A_node_without_an_address_of_the_underlay_family_is_unreachable_and_reported()
+    public void A_node_that_shares_no_family_is_unreachable_and_reported()
     {
-        var projected = Project([N1, N2 with { InternalIPs = Addresses("2001:db8::2") }]);
+        var projected = Project([N1 with { InternalIPs = Addresses("192.0.2.1") }, N2 with { InternalIPs = Addresses("2001:db8::2") }]);
         Assert.That(projected.Rows.Fdb, Is.Empty);
         Assert.That(projected.Rows.Routes.Select(row => row.Type), Is.All.EqualTo(RouteType.Unreachable));
         Assert.That(projected.Rows.Routes.Select(row => row.Destination), Is.SupersetOf(N2.PodCidrs), "or packets to its pods would leave by the default route");
-        Assert.That(projected.Degradations.Single().ToString(), Does.StartWith("Node n2: has no IPv4 address"));
+        Assert.That(projected.Degradations.Single().ToString(), Does.StartWith("Node n2: has no address of type InternalIP of a family that this node has one of (192.0.2.1)"));
     }
 
     [Test]
@@ -157,8 +159,8 @@ public class NodeProjectionTests
     [Test]
     public void Configuration_replaces_what_the_Node_says_of_this_node()
     {
-        var configuration = Configuration with { PodCidrs = Cidrs("10.77.0.0/24"), NodeAddress = Addresses("192.0.2.77"), Mtu = 1400, VxlanPort = 8472, VxlanVni = 1 };
-        var projected = NodeProjection.Project("n1", [N1, N2], configuration, [], 1500);
+        var configuration = Configuration with { PodCidrs = Cidrs("10.77.0.0/24"), NodeAddress = new NodeAddressChoice.Listed(Addresses("192.0.2.77")), Mtu = 1400, VxlanPort = 8472, VxlanVni = 1 };
+        var projected = NodeProjection.Project("n1", [N1, N2], configuration, [], Underlay.Assumed(configuration.NodeAddress, N1.InternalIPs));
         Assert.That(projected.Rows.Links.Single().ToString(), Does.Contain("mtu 1400").And.Contain("vxlan id 1 local 192.0.2.77 dstport 8472"));
         Assert.That(projected.Rows.Addresses.Single().ToString(), Is.EqualTo("inet 10.77.0.0/32 dev overlay-vxlan"));
         Assert.That(projected.Network.Local, Is.EqualTo(Cidrs("10.77.0.0/24")));
@@ -168,7 +170,7 @@ public class NodeProjectionTests
     [TestCase(1300, null, "IPv6 needs 1280 bytes")]
     public void An_MTU_that_cannot_work_is_reported(int underlay, int? configured, string reason)
     {
-        var projected = NodeProjection.Project("n1", [N1, N2], Configuration with { Mtu = configured }, [], underlay);
+        var projected = NodeProjection.Project("n1", [N1, N2], Configuration with { Mtu = configured }, [], UnderlayOf(N1, underlay));
         Assert.That(projected.Degradations.Single().Reason, Does.StartWith(reason));
     }
 
@@ -184,13 +186,19 @@ public class NodeProjectionTests
     public void VTEP_addresses_of_five_thousand_nodes_are_found_without_comparing_all_pairs()
     {
         var nodes = Enumerable.Range(0, 5000).Select(i => NodeOf($"n{i:d4}", $"10.{i / 250}.{i % 250}.0/24 fd00:{i:x}::/64", $"172.16.{i / 250}.{i % 250}")).ToList();
-        var projected = NodeProjection.Project("n0000", nodes, Configuration with { NodeName = "n0000" }, [], 1500);
+        var projected = NodeProjection.Project("n0000", nodes, Configuration with { NodeName = "n0000" }, [], UnderlayOf(nodes[0]));
         Assert.That(projected.Rows.Fdb, Has.Count.EqualTo(4999));
-        Assert.That(projected.Rows.Routes, Has.Count.EqualTo(10000));
+        Assert.That(projected.Rows.Routes, Has.Count.EqualTo(2 + (2 * 2 * 4999)));
         Assert.That(projected.Degradations, Is.Empty);
     }
 
-    private static ProjectedNode Project(Node[] nodes, Attachment[]? attachments = null) => NodeProjection.Project("n1", nodes, Configuration, attachments ?? [], 1500);
+    private static ProjectedNode Project(Node[] nodes, Attachment[]? attachments = null) => NodeProjection.Project("n1", nodes, Configuration, attachments ?? [], UnderlayOf(nodes.FirstOrDefault(node => node.Name == "n1")));
+
+    private static Underlay UnderlayOf(Node? node, int mtu = 1500)
+    {
+        var assumed = Underlay.Assumed(new NodeAddressChoice.Auto(), node?.InternalIPs ?? []);
+        return assumed with { Addresses = assumed.Addresses.Select(address => address with { Mtu = mtu }).ToEquatableArray() };
+    }
 
     private static Node NodeOf(string name, string podCidrs, string internalIPs) => new(name, Cidrs(podCidrs), Addresses(internalIPs));
 

@@ -36,7 +36,7 @@ public sealed class RenderTests : IDisposable
         Assert.That(output, Does.StartWith("# Node n1, pods' MTU 1450 over an underlay of 1500 bytes\ntable inet overlay {\n"));
         Assert.That(output, Does.Contain("10.42.1.5").And.Contain("10.42.1.9"));
         Assert.That(output, Does.Contain($"10.42.1.5 dev {Ownership.PodInterface("c1", "eth0")} scope link\n"));
-        Assert.That(output, Does.EndWith("10.42.2.0/24 via 10.42.2.0 dev overlay-vxlan onlink\n"));
+        Assert.That(output, Does.EndWith("10.42.2.0/24 via 10.42.2.0 dev overlay-vxlan onlink\nblackhole 10.42.2.0/24 metric 4294967295\n"));
     }
 
     [Test]
@@ -47,7 +47,7 @@ public sealed class RenderTests : IDisposable
         var json = JsonDocument.Parse(output).RootElement;
         Assert.That(json.GetProperty("node").GetString(), Is.EqualTo("n2"));
         Assert.That(json.GetProperty("ruleset").GetString(), Does.StartWith("table inet overlay {"));
-        Assert.That(json.GetProperty("routes").EnumerateArray().Select(row => row.GetString()), Is.EqualTo(new[] { "10.42.1.0/24 via 10.42.1.0 dev overlay-vxlan onlink", "unreachable 10.42.2.0/24" }));
+        Assert.That(json.GetProperty("routes").EnumerateArray().Select(row => row.GetString()), Is.EqualTo(new[] { "10.42.1.0/24 via 10.42.1.0 dev overlay-vxlan onlink", "blackhole 10.42.1.0/24 metric 4294967295", "unreachable 10.42.2.0/24" }));
         Assert.That(json.GetProperty("degraded").GetArrayLength(), Is.Zero);
     }
 

@@ -63,7 +63,7 @@ chmod +x "$work/root/init"
 (cd "$work/root" && find . | cpio -o -H newc 2> /dev/null | gzip -1) > "$work/initramfs"
 
 # /dev/kvm may be there and not work: tcg always does. Newer processors have wider registers, which cost tcg more than they spare.
-timeout 900 qemu-system-x86_64 -accel tcg,thread=multi -smp 2 -cpu Nehalem -m 2048 -nic none -nographic -no-reboot \
+timeout 1500 qemu-system-x86_64 -accel tcg,thread=multi -smp 2 -cpu Nehalem -m 2048 -nic none -nographic -no-reboot \
     -kernel "$kernel/boot/vmlinuz-$version" -initrd "$work/initramfs" -append 'console=ttyS0 quiet panic=-1' \
     -virtfs local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap \
     -virtfs "local,path=$share,mount_tag=share,security_model=none" < /dev/null

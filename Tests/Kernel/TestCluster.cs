@@ -54,6 +54,9 @@ internal sealed class TestCluster : IDisposable
     /// <summary>Flags that say where agents find the cluster; by default the folder.</summary>
     public IReadOnlyList<string> Datastore { get; set; } = [];
 
+    /// <summary>What the agents are configured with, as far as it shows in rulesets: the flags are for the caller to give.</summary>
+    public OverlayConfiguration Configuration { get; set; } = new();
+
     /// <summary>A cluster without nodes.</summary>
     public static TestCluster CreateEmpty() => new();
 
@@ -136,7 +139,7 @@ internal sealed class TestCluster : IDisposable
             Assert.That(store.Rejections, Is.Empty);
             foreach (var attachment in new AttachmentFolder(Path.GetDirectoryName(node.Attachments)!).ReadAll(out _))
                 store.Attach(attachment);
-            var wanted = CompiledNode.Compile(node.Name, store, new OverlayConfiguration()).Ruleset;
+            var wanted = CompiledNode.Compile(node.Name, store, Configuration).Ruleset;
             using var socket = node.Net.Open(NetlinkProtocol.NETLINK_NETFILTER);
             var table = new NftablesTable(socket);
             IReadOnlyList<string> differences = [];

@@ -110,9 +110,9 @@ public sealed record CompiledNode(ProjectedNode Projected, ClusterState State, R
     /// <summary>Computes the node's rows and ruleset from what is known, from scratch.</summary>
     public static CompiledNode Compile(string name, ClusterStore store, OverlayConfiguration configuration)
     {
-        var projected = NodeProjection.Project(name, store.Nodes, configuration, store.Attachments, underlayMtu: 1500);
-        var options = new RulesetOptions(configuration.Masquerade, configuration.IsolateByDefault, configuration.PolicyRevokeEstablished, configuration.VxlanPort);
-        var state = store.ToClusterState(options, projected.Network);
+        var underlay = Underlay.Assumed(configuration.NodeAddress, store.Nodes.FirstOrDefault(node => node.Name == name)?.Underlay ?? []);
+        var projected = NodeProjection.Project(name, store.Nodes, configuration, store.Attachments, underlay);
+        var state = store.ToClusterState(configuration.Ruleset, projected.Network);
         return new(projected, state, RulesetProjection.FromScratch(state));
     }
 }

@@ -5,13 +5,13 @@ using Overlay.PolicyEngine.Model;
 
 namespace Overlay.Dataplane.Datastore.Kubernetes;
 
-/// <summary>An API server, and what this node tells there: its Node's condition, and Events of policies that were rejected.</summary>
+/// <summary>An API server, and what this node tells there: its Node's condition and addresses, and Events of policies that were rejected.</summary>
 internal sealed class KubernetesSource : ClusterSource
 {
     private readonly ApiServer _server;
     private readonly ClusterWatch _watch;
     private readonly EventWriter _events;
-    private readonly NodeCondition _condition;
+    private readonly NodeWriter _node;
 
     /// <summary>Reads the credentials.</summary>
     /// <param name="configuration">Of the node.</param>
@@ -23,7 +23,7 @@ internal sealed class KubernetesSource : ClusterSource
         _server = ApiServer.Open(configuration, timing);
         _events = new(_server, configuration.NodeName, timing);
         _watch = new(_server, configuration.NodeName, changes, _events, timing);
-        _condition = new(_server, configuration.NodeName, changes, timing.Retry());
+        _node = new(_server, configuration.NodeName, changes, timing.Retry());
     }
 
     /// <inheritdoc/>
@@ -34,13 +34,13 @@ internal sealed class KubernetesSource : ClusterSource
 
     /// <inheritdoc/>
     public override Task RunAsync(CancellationToken cancellation) =>
-        RunTogetherAsync([_watch.RunAsync, _events.RunAsync, _condition.RunAsync], cancellation);
+        RunTogetherAsync([_watch.RunAsync, _events.RunAsync, _node.RunAsync], cancellation);
 
     /// <inheritdoc/>
     public override Task<ClusterChange.PodSet?> FindPodAsync(NamespacedName name, CancellationToken cancellation) => _watch.FindPodAsync(name, cancellation);
 
     /// <inheritdoc/>
-    public override void Observe(bool? networkUnavailable, string unready) => _condition.Observe(networkUnavailable, unready);
+    public override void Observe(Node node, EquatableArray<InetAddress> addresses, string unready) => _node.Observe(node, addresses, unready);
 
     /// <inheritdoc/>
     public override void Dispose()

@@ -1,3 +1,4 @@
+using Overlay.Dataplane.Datastore.Manifests;
 using Overlay.PolicyEngine.Model;
 
 namespace Overlay.Dataplane.Datastore.Kubernetes;
@@ -16,7 +17,7 @@ internal sealed record Resource(string Kind, string ApiVersion, string Plural, F
 
     /// <summary>core/v1 Node.</summary>
     public static Resource Nodes { get; } = new("Node", "v1", "nodes", FieldTree.Of(
-        ("metadata", Metadata()),
+        ("metadata", Metadata(("annotations", FieldTree.Of(FromManifest.AddressesAnnotation)))),
         ("spec", FieldTree.Of("podCIDR", "podCIDRs")),
         ("status", FieldTree.Of(("addresses", FieldTree.All), ("conditions", FieldTree.Of("type", "status"))))));
 

@@ -8,6 +8,9 @@ namespace Overlay.Dataplane.Datastore.Manifests;
 /// <content>Node, Namespace and Pod: what we need of them; their other fields are nobody's business here.</content>
 public static partial class FromManifest
 {
+    /// <summary>Annotation of a Node: its addresses for traffic between nodes, one of each family at most, separated by commas, where they are not the first of its InternalIPs. Its agent writes it.</summary>
+    public const string AddressesAnnotation = "overlay.internal/node-addresses";
+
     private static ClusterChange ReadPlainObject(string kind, Fields root, NamespacedName name) => kind switch
     {
         "Node" => new ClusterChange.NodeSet(ReadNode(root, name.Name)),
@@ -19,7 +22,7 @@ public static partial class FromManifest
     private static ClusterChange? StandIn(ClusterChange change, List<FieldProblem> problems) => change switch
     {
         ClusterChange.PodSet { Pod: var pod } when KubernetesName.IsSubdomain(pod.Name.Name) && KubernetesName.IsLabel(pod.Name.Namespace) => new ClusterChange.PodSet(pod with { IsRejected = true }),
-        ClusterChange.NodeSet when problems.TrueForAll(problem => problem.Field.StartsWith("metadata.labels", StringComparison.Ordinal)) => change,
+        ClusterChange.NodeSet when problems.TrueForAll(problem => problem.Field.StartsWith("metadata.", StringComparison.Ordinal) && problem.Field != "metadata.name") => change,
         _ => null,
     };
 
@@ -47,12 +50,23 @@ public static partial class FromManifest
                 others.Add(other); // Hostname and the like are no addresses
         }
 
+        List<InetAddress> chosen = [];
+        var annotations = root.Object("metadata").Object("annotations");
+        foreach (var text in (annotations.Text(AddressesAnnotation) ?? "").Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
+        {
+            if (InetAddress.TryParse(text, out var address))
+                chosen.Add(address);
+            else
+                annotations.Reject(AddressesAnnotation, $"\"{text}\" is no IP address.");
+        }
+
         var condition = root.Object("status").Objects("conditions").FirstOrDefault(condition => condition.Text("type") == "NetworkUnavailable");
         return new(name, podCidrs.ToEquatableArray(), internalIPs.ToEquatableArray())
         {
             NetworkUnavailable = condition?.Text("status") switch { "True" => true, "False" => false, _ => null },
             Labels = ReadLabels(root.Object("metadata"), "labels"),
             OtherAddresses = others.ToEquatableArray(),
+            ChosenAddresses = chosen.ToEquatableArray(),
         };
     }
 

@@ -55,7 +55,7 @@ public sealed record LinkMessage
                     AddrGenMode = ParseAddrGenMode(attribute.Nested);
                     break;
                 case IFLA_LINKINFO:
-                    (Kind, Vxlan) = ParseLinkInfo(attribute.Nested);
+                    (Kind, Vxlan, IpTunnel) = ParseLinkInfo(attribute.Nested);
                     break;
             }
     }
@@ -88,6 +88,9 @@ public sealed record LinkMessage
 
     /// <summary>When <see cref="Kind"/> is <c>vxlan</c>.</summary>
     public VxlanLink? Vxlan { get; init; }
+
+    /// <summary>When <see cref="Kind"/> is <c>ipip</c>, <c>sit</c> or <c>ip6tnl</c>.</summary>
+    public IpTunnelLink? IpTunnel { get; init; }
 
     public bool IsUp => (Flags & Iff.IFF_UP) != 0;
 
@@ -135,6 +138,16 @@ public sealed record LinkMessage
         var open = BeginNew(writer, sequence, link, VxlanLink.Kind);
         var data = writer.BeginNest((ushort)IflaInfo.IFLA_INFO_DATA);
         vxlan.Write(writer);
+        writer.EndNest(data);
+        EndNew(writer, open);
+    }
+
+    /// <summary>Equivalent to: <c>ip link add NAME … type ipip|sit|ip6tnl local ADDRESS ttl TTL [external]</c>.</summary>
+    public static void WriteNewIpTunnel(NetlinkWriter writer, uint sequence, LinkSettings link, IpTunnelLink tunnel)
+    {
+        var open = BeginNew(writer, sequence, link, tunnel.Kind);
+        var data = writer.BeginNest((ushort)IflaInfo.IFLA_INFO_DATA);
+        tunnel.Write(writer);
         writer.EndNest(data);
         EndNew(writer, open);
     }
@@ -221,10 +234,11 @@ public sealed record LinkMessage
         writer.EndMessage(open.Message);
     }
 
-    private static (string? Kind, VxlanLink? Vxlan) ParseLinkInfo(NetlinkAttributes info)
+    private static (string? Kind, VxlanLink? Vxlan, IpTunnelLink? IpTunnel) ParseLinkInfo(NetlinkAttributes info)
     {
         string? kind = null;
         VxlanLink? vxlan = null;
+        IpTunnelLink? tunnel = null;
         foreach (var attribute in info)
             switch ((IflaInfo)attribute.Type)
             {
@@ -234,8 +248,11 @@ public sealed record LinkMessage
                 case IflaInfo.IFLA_INFO_DATA when kind == VxlanLink.Kind: // The kernel writes the kind first.
                     vxlan = VxlanLink.Parse(attribute.Nested);
                     break;
+                case IflaInfo.IFLA_INFO_DATA when IpTunnelLink.Has(kind):
+                    tunnel = IpTunnelLink.Parse(kind!, attribute.Nested);
+                    break;
             }
-        return (kind, vxlan);
+        return (kind, vxlan, tunnel);
     }
 
     private static In6AddrGenMode? ParseAddrGenMode(NetlinkAttributes families)

@@ -24,6 +24,8 @@ public sealed record RouteMessage
         Type = (Rtn)header[7];
         Flags = (RtnhF)BitConverter.ToUInt32(header[8..]);
         InetAddress? destination = null;
+        var isIp6 = false;
+        byte[]? encapsulation = null;
         foreach (var attribute in message.AttributesAfter(HeaderLength))
             switch ((RtaType)attribute.Type)
             {
@@ -32,6 +34,15 @@ public sealed record RouteMessage
                     break;
                 case RTA_GATEWAY:
                     Gateway = attribute.Address;
+                    break;
+                case RTA_VIA:
+                    Gateway = Via(attribute.Value);
+                    break;
+                case RTA_ENCAP_TYPE:
+                    isIp6 = (LwtunnelEncap)attribute.UInt16 == LwtunnelEncap.LWTUNNEL_ENCAP_IP6;
+                    break;
+                case RTA_ENCAP:
+                    encapsulation = attribute.Value.ToArray();
                     break;
                 case RTA_PREFSRC:
                     PrefSrc = attribute.Address;
@@ -47,13 +58,19 @@ public sealed record RouteMessage
                     break;
             }
         Destination = RouteFamily.Prefix(destination, header[0], header[1]);
+        if (isIp6 && encapsulation is not null)
+            Encapsulation = Ip6Encapsulation.Parse(new NetlinkAttributes(encapsulation));
     }
 
     public Cidr Destination { get; init; }
 
     public Rtn Type { get; init; } = Rtn.RTN_UNICAST;
 
+    /// <summary>Next hop. An IPv4 route may have an IPv6 one (RTA_VIA), not the other way round.</summary>
     public InetAddress? Gateway { get; init; }
+
+    /// <summary>The outer packet's addresses, on an <c>external</c> ip6tnl link.</summary>
+    public Ip6Encapsulation? Encapsulation { get; init; }
 
     /// <summary>Index of the output device. The kernel reports loopback (1) for IPv6 routes of a type other than unicast.</summary>
     public int? OutputInterface { get; init; }
@@ -97,6 +114,32 @@ public sealed record RouteMessage
         }
     }
 
+    /// <summary>The way that a packet to <paramref name="destination"/> would take, null when there is none. Equivalent to: <c>ip route get DESTINATION</c>.</summary>
+    /// <exception cref="NetlinkException">The kernel refuses for another reason.</exception>
+    public static RouteMessage? Get(NetlinkSocket socket, InetAddress destination)
+    {
+        using var writer = new NetlinkWriter();
+        WriteGet(writer, socket.NextSequence(), destination);
+        try
+        {
+            return socket.Query<RouteMessage>(writer, static (reply, rows) => rows.Add(Parse(reply)), $"RTM_GETROUTE {destination}").FirstOrDefault();
+        }
+        catch (NetlinkException exception) when (exception.Errno is Errno.ENETUNREACH or Errno.EHOSTUNREACH or Errno.EINVAL or Errno.EACCES)
+        {
+            return null; // none; or unreachable, blackhole and prohibit, which are told by errors of their own
+        }
+    }
+
+    internal static void WriteGet(NetlinkWriter writer, uint sequence, InetAddress destination)
+    {
+        var message = writer.BeginMessage((ushort)RTM_GETROUTE, (ushort)(NLM_F_REQUEST | NLM_F_ACK), sequence);
+        var header = writer.Reserve(HeaderLength);
+        header[0] = (byte)destination.Family.ToAf();
+        header[1] = (byte)destination.Family.Bits();
+        writer.Address((ushort)RTA_DST, destination);
+        writer.EndMessage(message);
+    }
+
     /// <summary>Equivalent to: <c>ip route replace …</c>: one with the same prefix, table and metric makes way.</summary>
     public static void WriteReplace(NetlinkWriter writer, uint sequence, RouteMessage route) =>
         route.Write(writer, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, sequence, route.Scope ?? route.ChosenScope);
@@ -122,7 +165,8 @@ public sealed record RouteMessage
     /// <summary>As <c>ip route show</c>, with the device's index.</summary>
     public override string ToString() =>
         (Type == Rtn.RTN_UNICAST ? "" : $"{Type.ToString()[4..].ToLowerInvariant()} ") + Destination +
-        (Gateway is { } gateway ? $" via {gateway}" : "") + (OutputInterface is { } device ? $" dev {device}" : "") + $" proto {(byte)Protocol}" +
+        (Encapsulation is { } encapsulation ? $" encap ip6 src {encapsulation.Source} dst {encapsulation.Destination}" : "") +
+        (Gateway is { } gateway ? $" via {(gateway.Family == Destination.Family ? "" : "inet6 ")}{gateway}" : "") + (OutputInterface is { } device ? $" dev {device}" : "") + $" proto {(byte)Protocol}" +
         (PrefSrc is { } source ? $" src {source}" : "") + (Priority is { } metric ? $" metric {metric}" : "") +
         ((Flags & RtnhF.RTNH_F_ONLINK) != 0 ? " onlink" : "");
 
@@ -146,8 +190,11 @@ public sealed record RouteMessage
         BitConverter.TryWriteBytes(header[8..], (uint)Flags);
         if (Destination.PrefixLength > 0)
             writer.Address((ushort)RTA_DST, Destination.Address);
-        if (Gateway is { } gateway)
+        if (Gateway is { } gateway && gateway.Family == Destination.Family)
             writer.Address((ushort)RTA_GATEWAY, gateway);
+        else if (Gateway is { } other)
+            WriteVia(writer, other);
+        Encapsulation?.Write(writer);
         if (PrefSrc is { } source)
             writer.Address((ushort)RTA_PREFSRC, source);
         if (Priority is { } metric)
@@ -157,5 +204,17 @@ public sealed record RouteMessage
         if (OutputInterface is { } device)
             writer.UInt32((ushort)RTA_OIF, (uint)device);
         writer.EndMessage(mark);
+    }
+
+    // struct rtvia { __kernel_sa_family_t rtvia_family; __u8 rtvia_addr[]; };
+    private static InetAddress Via(ReadOnlySpan<byte> value) => value.Length is sizeof(ushort) + 4 or sizeof(ushort) + 16
+        ? InetAddress.FromBytes(value[sizeof(ushort)..])
+        : throw new NetlinkFormatException($"RTA_VIA has {value.Length} bytes where a family and an address are expected.");
+
+    private static void WriteVia(NetlinkWriter writer, InetAddress gateway)
+    {
+        var via = writer.Attribute((ushort)RTA_VIA, sizeof(ushort) + gateway.Length);
+        BitConverter.TryWriteBytes(via, (ushort)gateway.Family.ToAf());
+        gateway.WriteTo(via[sizeof(ushort)..]);
     }
 }

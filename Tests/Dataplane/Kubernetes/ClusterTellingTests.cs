@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using Overlay.Dataplane.Datastore.Kubernetes;
 using Overlay.Dataplane.Store;
+using Overlay.PolicyEngine.Model;
 using Overlay.Tests.Fakes;
 
 namespace Overlay.Tests.Dataplane.Kubernetes;
@@ -76,18 +77,29 @@ public class ClusterTellingTests
     public async Task The_nodes_condition_is_kept_as_it_is()
     {
         _cluster = await WatchedCluster.WatchAsync();
-        _cluster.Source!.Observe(null, "");
+        _cluster.Source!.Observe(new("n1", [], []) { NetworkUnavailable = null }, [], "");
         await _cluster.UntilAsync(() => _cluster.Look(store => store.Nodes.Single(node => node.Name == "worker-1").NetworkUnavailable) == false, () => "NetworkUnavailable is False");
-        _cluster.Source.Observe(false, "the device is gone.");
+        _cluster.Source.Observe(new("n1", [], []) { NetworkUnavailable = false }, [], "the device is gone.");
         await _cluster.UntilAsync(() => _cluster.Look(store => store.Nodes.Single(node => node.Name == "worker-1").NetworkUnavailable) == true, () => "NetworkUnavailable is True");
         var condition = Server.Objects("nodes").Single(node => (string?)node["metadata"]!["name"] == "worker-1")["status"]!["conditions"]!.AsArray().Single(condition => (string?)condition!["type"] == "NetworkUnavailable")!;
         Assert.That(((string?)condition["reason"], (string?)condition["message"]), Is.EqualTo(("OverlayDoesNotForward", "the device is gone.")));
         Assert.That(Server.Objects("nodes").Single(node => (string?)node["metadata"]!["name"] == "worker-1")["status"]!["addresses"], Is.Not.Null, "the rest of the status stays");
         var patches = Server.Requests.Count(request => request.Method == "PATCH");
-        _cluster.Source.Observe(true, "the device is gone.");
+        _cluster.Source.Observe(new("n1", [], []) { NetworkUnavailable = true }, [], "the device is gone.");
         Server.Put(ClusterWatchTests.Pod("new", "10.42.1.99"));
         await _cluster.AwaitTruthAsync();
         Assert.That(Server.Requests.Count(request => request.Method == "PATCH"), Is.EqualTo(patches), "what is as it should be is not written");
+    }
+
+    [Test]
+    public async Task Addresses_that_a_node_chose_are_written_and_taken_away()
+    {
+        _cluster = await WatchedCluster.WatchAsync();
+        EquatableArray<InetAddress> chosen = [InetAddress.Parse("192.0.2.77"), InetAddress.Parse("2001:db8::77")];
+        _cluster.Source!.Observe(new("worker-1", [], []) { NetworkUnavailable = false }, chosen, "");
+        await _cluster.UntilAsync(() => _cluster.Look(store => store.Nodes.Single(node => node.Name == "worker-1").Underlay) == chosen, () => "the addresses are known");
+        _cluster.Source.Observe(new("worker-1", [], []) { NetworkUnavailable = false, ChosenAddresses = chosen }, [], "");
+        await _cluster.UntilAsync(() => _cluster.Look(store => store.Nodes.Single(node => node.Name == "worker-1")) is var node && node.ChosenAddresses.Count == 0 && node.Underlay == node.InternalIPs, () => "they are gone");
     }
 
     [Test]
@@ -95,7 +107,7 @@ public class ClusterTellingTests
     {
         _cluster = await WatchedCluster.WatchAsync();
         Server.Inject(request => request.Method == "PATCH", new FakeFault.Answer(500), times: 3);
-        _cluster.Source!.Observe(null, "");
+        _cluster.Source!.Observe(new("n1", [], []) { NetworkUnavailable = null }, [], "");
         await _cluster.UntilAsync(() => _cluster.Look(store => store.Nodes.Single(node => node.Name == "worker-1").NetworkUnavailable) == false, () => "NetworkUnavailable is False");
         await _cluster.UntilAsync(() => _cluster.Told.OfType<ClusterChange.SourceFailing>().LastOrDefault() is { Reason.Length: 0 }, () => "it is told to be well");
         Assert.That(_cluster.Told.OfType<ClusterChange.SourceFailing>().Select(failing => failing.Source).Distinct(), Is.EqualTo(new[] { "/api/v1/nodes/worker-1/status" }));

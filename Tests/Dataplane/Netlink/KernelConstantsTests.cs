@@ -19,6 +19,7 @@ public partial class KernelConstantsTests
         #include <limits.h>
         #include <sched.h>
         #include <stddef.h>
+        #include <sys/eventfd.h>
         #include <sys/file.h>
         #include <sys/mount.h>
         #include <sys/socket.h>
@@ -27,6 +28,8 @@ public partial class KernelConstantsTests
         #include <linux/if.h>
         #include <linux/if_addr.h>
         #include <linux/if_link.h>
+        #include <linux/if_tunnel.h>
+        #include <linux/lwtunnel.h>
         #include <linux/neighbour.h>
         #include <linux/netconf.h>
         #include <linux/netlink.h>

@@ -20,16 +20,33 @@
 {{- and (regexMatch "^[1-9][0-9]{0,4}$" .) (le (int .) 65535) -}}
 {{- end }}
 
+{{/* auto, addresses, or a way to find them: interface=, cidr=, can-reach=. */}}
+{{- define "overlay.checkNodeAddress" -}}
+{{- $method := regexFind "^[^=]*=" . -}}
+{{- range eq . "auto" | ternary list (splitList "," (trimPrefix $method .)) -}}
+{{- $item := trim . -}}
+{{- if eq $method "interface=" -}}
+{{- if or (not $item) (gt (len $item) 15) -}}
+{{- fail (printf "config.nodeAddress: %q is no name of a network interface; set interface= and names of 1 to 15 bytes, separated by commas." .) -}}
+{{- end -}}
+{{- else if eq $method "cidr=" -}}
+{{- $length := regexFind "/[0-9]{1,3}$" $item | trimPrefix "/" -}}
+{{- $address := regexReplaceAll "/[0-9]+$" $item "" -}}
+{{- if or (not $length) (ne (include "overlay.isAddress" $address) "true") (gt (int $length) (contains ":" $address | ternary 128 32)) -}}
+{{- fail (printf "config.nodeAddress: %q is no prefix; set cidr= and prefixes such as 192.0.2.0/24, separated by commas." .) -}}
+{{- end -}}
+{{- else if or (not (has $method (list "" "can-reach="))) (ne (include "overlay.isAddress" $item) "true") -}}
+{{- fail (printf "config.nodeAddress: %q is no address; set auto, addresses separated by commas, interface=, cidr= or can-reach=." .) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq $method "can-reach=") (contains "," .) -}}
+{{- fail (printf "config.nodeAddress: %q names several addresses; can-reach= takes one." .) -}}
+{{- end -}}
+{{- end }}
+
 {{- define "overlay.checkAddresses" -}}
 {{- $nodeAddress := kindIs "string" .nodeAddress | ternary .nodeAddress (join "," .nodeAddress) -}}
-{{- with regexFind "^(interface|cidr|can-reach)=" $nodeAddress -}}
-{{- fail (printf "config.nodeAddress: %s is not in this version; set auto or the address." .) -}}
-{{- end -}}
-{{- range ne $nodeAddress "auto" | ternary (splitList "," $nodeAddress) list -}}
-{{- if ne (include "overlay.isAddress" (trim .)) "true" -}}
-{{- fail (printf "config.nodeAddress: %q is no address; set auto, or addresses separated by commas." .) -}}
-{{- end -}}
-{{- end -}}
+{{- include "overlay.checkNodeAddress" $nodeAddress -}}
 {{- range $key, $address := dict "metrics.address" .metrics.address "health.address" .health.address -}}
 {{- $port := splitList ":" $address | last -}}
 {{- $host := regexReplaceAll "^\\[(.*:.*)\\]$" (trimSuffix (printf ":%s" $port) $address) "${1}" -}}

@@ -1,0 +1,51 @@
+namespace Overlay.Dataplane.Netlink.Route;
+
+/// <summary>IFLA_IPTUN_*: IFLA_INFO_DATA of an ipip, sit or ip6tnl link (linux/if_tunnel.h).</summary>
+public enum IflaIptun : ushort
+{
+    IFLA_IPTUN_UNSPEC,
+    IFLA_IPTUN_LINK,
+    IFLA_IPTUN_LOCAL,
+    IFLA_IPTUN_REMOTE,
+    IFLA_IPTUN_TTL,
+    IFLA_IPTUN_TOS,
+    IFLA_IPTUN_ENCAP_LIMIT,
+    IFLA_IPTUN_FLOWINFO,
+    IFLA_IPTUN_FLAGS,
+    IFLA_IPTUN_PROTO,
+    IFLA_IPTUN_PMTUDISC,
+    IFLA_IPTUN_6RD_PREFIX,
+    IFLA_IPTUN_6RD_RELAY_PREFIX,
+    IFLA_IPTUN_6RD_PREFIXLEN,
+    IFLA_IPTUN_6RD_RELAY_PREFIXLEN,
+    IFLA_IPTUN_ENCAP_TYPE,
+    IFLA_IPTUN_ENCAP_FLAGS,
+    IFLA_IPTUN_ENCAP_SPORT,
+    IFLA_IPTUN_ENCAP_DPORT,
+    IFLA_IPTUN_COLLECT_METADATA,
+    IFLA_IPTUN_FWMARK,
+}
+
+/// <summary>LWTUNNEL_ENCAP_*: RTA_ENCAP_TYPE of a route (linux/lwtunnel.h).</summary>
+public enum LwtunnelEncap : ushort
+{
+    LWTUNNEL_ENCAP_NONE,
+    LWTUNNEL_ENCAP_MPLS,
+    LWTUNNEL_ENCAP_IP,
+    LWTUNNEL_ENCAP_ILA,
+    LWTUNNEL_ENCAP_IP6,
+}
+
+/// <summary>LWTUNNEL_IP6_*: attributes of RTA_ENCAP when its type is LWTUNNEL_ENCAP_IP6 (linux/lwtunnel.h).</summary>
+public enum LwtunnelIp6 : ushort
+{
+    LWTUNNEL_IP6_UNSPEC,
+    LWTUNNEL_IP6_ID,
+    LWTUNNEL_IP6_DST,
+    LWTUNNEL_IP6_SRC,
+    LWTUNNEL_IP6_HOPLIMIT,
+    LWTUNNEL_IP6_TC,
+    LWTUNNEL_IP6_FLAGS,
+    LWTUNNEL_IP6_PAD,
+    LWTUNNEL_IP6_OPTS,
+}
