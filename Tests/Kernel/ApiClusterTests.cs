@@ -66,6 +66,24 @@ public class ApiClusterTests(string which) : ApiClusterFixture(which)
     }
 
     [Test]
+    public async Task An_address_that_a_node_chose_is_known_to_the_others()
+    {
+        First.Net.Run("ip address add 192.168.7.71/24 dev uplink");
+        First.StartAgent("--node-address", "cidr=192.168.7.71/32");
+        Second.StartAgent();
+        await EventuallyAsync(async () => (string?)(await Cluster.GetAsync("/api/v1/nodes/node-1"))["metadata"]!["annotations"]?["overlay.internal/node-addresses"] == "192.168.7.71", "the Node says so");
+        TestCluster.Eventually(() => Second.Net.Run("bridge fdb show dev overlay-vxlan").Contains("dst 192.168.7.71 ", StringComparison.Ordinal), "the other node sends there", () => Second.Log);
+        var (web, db) = (await AddAsync(First, "shop/web", "web"), await AddAsync(Second, "shop/db", "db"));
+        db.Serve(Port);
+        AssertReaches(web, db);
+
+        Assert.That(First.StopAgent(), Is.Zero);
+        First.StartAgent();
+        await EventuallyAsync(async () => (await Cluster.GetAsync("/api/v1/nodes/node-1"))["metadata"]!["annotations"]?["overlay.internal/node-addresses"] is null, "with nodeAddress: auto it is taken away");
+        AssertReaches(web, db);
+    }
+
+    [Test]
     public async Task A_node_that_does_not_forward_says_that_its_network_is_unavailable_until_it_does()
     {
         First.HasReadOnlySysctls = true;

@@ -8,6 +8,7 @@ internal static partial class Libc
 {
     private const int AF_INET = 2;
     private const int AF_INET6 = 10;
+    private const int SOCK_STREAM = 1;
     private const int SOCK_RAW = 3;
     private const int SOCK_CLOEXEC = 0x80000;
     private const int SIGHUP = 1;
@@ -28,9 +29,14 @@ internal static partial class Libc
     public static int Resume(int process) => kill(process, SIGCONT);
 
     /// <summary>A raw socket of any IP protocol; Socket itself knows but a few.</summary>
-    public static Socket OpenRaw(AddressFamily family, int protocol)
+    public static Socket OpenRaw(AddressFamily family, int protocol) => Open(family, SOCK_RAW, protocol);
+
+    /// <summary>A stream socket of any IP protocol.</summary>
+    public static Socket OpenStream(AddressFamily family, int protocol) => Open(family, SOCK_STREAM, protocol);
+
+    private static Socket Open(AddressFamily family, int type, int protocol)
     {
-        var descriptor = socket(family == AddressFamily.InterNetwork ? AF_INET : AF_INET6, SOCK_RAW | SOCK_CLOEXEC, protocol);
+        var descriptor = socket(family == AddressFamily.InterNetwork ? AF_INET : AF_INET6, type | SOCK_CLOEXEC, protocol);
         return descriptor < 0 ? throw new SocketException(Marshal.GetLastPInvokeError()) : new(new SafeSocketHandle(descriptor, ownsHandle: true));
     }
 

@@ -21,9 +21,11 @@ internal sealed class ScenarioCluster : IDisposable
     public string Log => string.Join('\n', _cluster.Nodes.Select(node => $"{node.Name}:\n{node.Log}"));
 
     /// <summary>Builds it.</summary>
-    public static ScenarioCluster Create(Scenario scenario)
+    /// <param name="scenario">What.</param>
+    /// <param name="flags">More flags for every agent.</param>
+    public static ScenarioCluster Create(Scenario scenario, params string[] flags)
     {
-        var cluster = TestCluster.Create(scenario.Yaml, scenario.Objects, scenario.ConfigurationFile is { } file ? ["--config", file] : []);
+        var cluster = TestCluster.Create(scenario.Yaml, scenario.Objects, [.. scenario.ConfigurationFile is { } file ? (string[])["--config", file] : [], .. flags]);
         var built = new ScenarioCluster(cluster);
         try
         {

@@ -1,3 +1,4 @@
+using Overlay.Tests.Guest;
 using Overlay.Tests.Scenarios;
 
 namespace Overlay.Tests.Kernel;
@@ -6,10 +7,15 @@ namespace Overlay.Tests.Kernel;
 public class ScenarioPacketTests
 {
     [TestCaseSource(typeof(Scenario), nameof(Scenario.Names))]
-    public void Packets_of_every_flow_fare_as_written_down(string name)
+    public void Packets_of_every_flow_fare_as_written_down(string name) => AssertFlows(name);
+
+    /// <summary>Builds a scenario and sends a packet of each of its flows.</summary>
+    /// <param name="name">Its folder.</param>
+    /// <param name="flags">More flags for every agent.</param>
+    internal static void AssertFlows(string name, params string[] flags)
     {
         var scenario = Scenario.Load(name);
-        using var cluster = ScenarioCluster.Create(scenario);
+        using var cluster = ScenarioCluster.Create(scenario, flags);
         using var servers = new ProbeServers();
         var probes = scenario.Flows().ToDictionary(expected => expected, expected => Probe.Open(expected.Flow, cluster.At(expected.Flow.Source)));
         try
@@ -30,4 +36,13 @@ public class ScenarioPacketTests
                 probe.Dispose();
         }
     }
+}
+
+/// <summary>Scenarios of every kind of peer once more, with IP-in-IP between the nodes.</summary>
+[InGuest]
+public class IpInIpScenarioPacketTests
+{
+    [Test]
+    public void Packets_of_every_flow_fare_as_written_down([Values("allow-from-pods", "deny-egress", "nodes-peer", "tunnel-addresses", "udp-and-sctp")] string name) =>
+        ScenarioPacketTests.AssertFlows(name, "--encapsulation", "ipip");
 }
