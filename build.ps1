@@ -17,7 +17,8 @@ usage: ./build.ps1 VERB
   demo [OPTION]   build, then `overlay demo`: nodes, pods and policies on this machine (root)
   bench NAME      a measurement (root); policy: what policies on one pod cost the first packet of a flow;
                   list: memory and CPU of an agent that lists 50,000 pods from an API server;
-                  cni [PODS]: ADD and DEL beside Debian's ptp, 200 pods (or PODS) each at 1, 4 and 16 at a time
+                  cni [PODS]: ADD and DEL beside Debian's ptp, 200 pods (or PODS) each at 1, 4 and 16 at a time;
+                  tunnel: pod to pod beside the same kernel devices made by hand, with 0, 100 and 10,000 policies
   package         the container images for x86-64 and arm64, the Helm chart and the plain manifests, at artifacts/package
   clean           remove everything that was built
   help            this text
@@ -167,7 +168,8 @@ run_bench() {
         policy) benchmark=PolicyBenchmark ;;
         list) benchmark=ListBenchmark ;;
         cni) benchmark=CniBenchmark ;;
-        *) fail 'which measurement? There are: policy, list, cni' ;;
+        tunnel) benchmark=TunnelBenchmark ;;
+        *) fail 'which measurement? There are: policy, list, cni, tunnel' ;;
     esac
     [ "$(id -u)" = 0 ] || fail "bench $1 makes network namespaces; run it with sudo"
     build

@@ -24,7 +24,7 @@ internal sealed class DeleteQueue(string socketPath)
         File.Move(temporary, file, overwrite: true);
         Fault.Pass(FaultPoint.ShimDeleteQueued);
         if (!OperatingSystem.IsWindows())
-            Libc.FsyncFolder(folder);
+            Libc.Fsync(folder);
     }
 
     /// <summary>Takes one back; not being there is fine.</summary>

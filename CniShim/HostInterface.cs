@@ -22,9 +22,10 @@ internal static class HostInterface
         Prefix + Convert.ToHexStringLower(Sha256.Hash(Encoding.UTF8.GetBytes($"{attachment.ContainerId}\n{attachment.IfName}")))[..HashDigits];
 
     /// <summary>Removes it: <c>ip link delete NAME</c>; not being there is fine.</summary>
+    /// <returns>Whether it was there.</returns>
     /// <exception cref="IOException">The kernel refuses.</exception>
     /// <exception cref="TimeoutException">It does not answer in time.</exception>
-    public static void Remove(Attachment attachment, Deadline deadline)
+    public static bool Remove(Attachment attachment, Deadline deadline)
     {
         var name = NameOf(attachment);
         var socket = Libc.socket(Libc.AF_NETLINK, Libc.SOCK_RAW | Libc.SOCK_CLOEXEC, Libc.NETLINK_ROUTE);
@@ -33,10 +34,10 @@ internal static class HostInterface
             throw Libc.Failure("netlink socket to remove", name);
         Remove(stream, ShaperPrefix + name[Prefix.Length..]);
         Fault.Pass(FaultPoint.ShimShaperRemoved);
-        Remove(stream, name);
+        return Remove(stream, name);
     }
 
-    private static void Remove(DescriptorStream stream, string name)
+    private static bool Remove(DescriptorStream stream, string name)
     {
         stream.Write(Request(name));
         Span<byte> answer = stackalloc byte[1024];
@@ -48,6 +49,7 @@ internal static class HostInterface
             : throw new IOException($"RTM_DELLINK {name}: the kernel's answer of {length} bytes is no acknowledgement");
         if (error is not (0 or Libc.ENODEV))
             throw new IOException($"RTM_DELLINK {name}: {Marshal.GetPInvokeErrorMessage(error)}");
+        return error == 0;
     }
 
     // RTM_DELLINK of the device with this IFLA_IFNAME; numbers are the machine's.

@@ -11,6 +11,7 @@ internal static partial class Libc
     public const int O_RDONLY = 0;
     public const int O_WRONLY = 1;
     public const int O_CREAT = 0x40;
+    public const int O_EXCL = 0x80;
     public const int O_NONBLOCK = 0x800;
     public const int O_CLOEXEC = 0x80000;
     public const int LOCK_EX = 2;
@@ -46,11 +47,14 @@ internal static partial class Libc
     public const int EPERM = 1;
     public const int ENOENT = 2;
     public const int EINTR = 4;
+    public const int ENXIO = 6;
     public const int EAGAIN = 11;
     public const int EACCES = 13;
     public const int EEXIST = 17;
     public const int ENODEV = 19;
     public const int ENOTDIR = 20;
+    public const int EISDIR = 21;
+    public const int ELOOP = 40;
 
     /// <summary>open(2); the handle is invalid on failure.</summary>
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
@@ -83,10 +87,6 @@ internal static partial class Libc
     /// <summary>fsync(2).</summary>
     [LibraryImport("libc", SetLastError = true)]
     public static partial int fsync(SafeFileHandle fd);
-
-    /// <summary>ftruncate(2); the length is an off_t, which has 32 bits where pointers have.</summary>
-    [LibraryImport("libc", SetLastError = true)]
-    public static partial int ftruncate(SafeFileHandle fd, nint length);
 
     /// <summary>getdents64(2): names of a folder.</summary>
     [LibraryImport("libc", SetLastError = true)]
@@ -164,12 +164,12 @@ internal static partial class Libc
     [LibraryImport("libc")]
     public static partial int posix_spawnattr_destroy(Span<nint> attr);
 
-    /// <summary>Waits until the names in a folder are on the disk.</summary>
+    /// <summary>Waits until a file's data, or the names in a folder, are on the disk.</summary>
     /// <exception cref="IOException">The disk fails.</exception>
-    public static void FsyncFolder(string path)
+    public static void Fsync(string path)
     {
-        using var folder = open(path, O_RDONLY | O_CLOEXEC, 0);
-        if (folder.IsInvalid || fsync(folder) != 0)
+        using var file = open(path, O_RDONLY | O_CLOEXEC, 0);
+        if (file.IsInvalid || fsync(file) != 0)
             throw Failure("fsync", path);
     }
 

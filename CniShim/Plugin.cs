@@ -65,8 +65,9 @@ internal sealed class Plugin(CniEnvironment environment)
     {
         var variables = CniVariables.Read(command, environment.Variable);
         var configuration = NetworkConfiguration.Read(environment.Stdin, deadline);
+        if (CniVersion.IsSupported(configuration.CniVersion))
+            cniVersion = configuration.CniVersion; // errors, too, from here on
         CniVersion.Require(configuration.CniVersion, command);
-        cniVersion = configuration.CniVersion;
         configuration.Check();
         if (configuration.Type == Loopback.Type)
         {

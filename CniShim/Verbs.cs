@@ -20,6 +20,10 @@ internal sealed class Verbs
     private readonly AgentRequest request;
     private readonly Deadline deadline;
 
+    // Why the agent knows nothing of a DEL that concerns it. The rest of that DEL is done all the same: the agent wires nobody with an address that it knows as another's,
+    // and forgets pods whose interface is gone when it starts.
+    private CniException? untold;
+
     /// <summary>Prepares a call; nothing is touched yet.</summary>
     public Verbs(CniEnvironment environment, CniVariables variables, NetworkConfiguration configuration, Deadline deadline)
     {
@@ -106,6 +110,8 @@ internal sealed class Verbs
         Fault.Pass(FaultPoint.ShimUnwired);
         if (isOurs)
             ipam.Del(deadline);
+        if (untold is not null)
+            throw untold;
     }
 
     /// <returns>Whether the addresses are now to be given back. False: the agent passed the DEL over, so they are those of another pod that has this attachment by now.</returns>
@@ -113,10 +119,11 @@ internal sealed class Verbs
     {
         if (TryUnwire(delete, answerBy) is { } answer)
             return !answer.PassedOver;
+        var mayBeWired = true;
         try
         {
             if (!OperatingSystem.IsWindows())
-                HostInterface.Remove(new(delete.ContainerId, delete.IfName), answerBy.Passed ? deadline.Part(AgentPart) : answerBy);
+                mayBeWired = HostInterface.Remove(new(delete.ContainerId, delete.IfName), answerBy.Passed ? deadline.Part(AgentPart) : answerBy);
             Fault.Pass(FaultPoint.ShimPairRemoved);
         }
         catch (Exception error) when (error is IOException or TimeoutException)
@@ -125,7 +132,16 @@ internal sealed class Verbs
         }
 
         var pending = new DeleteQueue(configuration.Socket);
-        pending.Add(delete);
+        try
+        {
+            pending.Add(delete);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            untold = mayBeWired ? new(CniErrorCode.Io, $"the agent could not be told that container {delete.ContainerId} has no interface {delete.IfName} any more: {error.Message}") : null;
+            return true;
+        }
+
         if (TryUnwire(delete, answerBy) is not { } late) // it may have come, and looked into the queue, just before the file was there
             return true;
         pending.Remove(delete);
@@ -182,6 +198,10 @@ internal sealed class Verbs
             catch (CniException failure)
             {
                 failures.Add(failure);
+            }
+            catch (Exception failure) when (failure is IOException or UnauthorizedAccessException or TimeoutException)
+            {
+                failures.Add(new(CniErrorCode.Io, failure.Message));
             }
         }
 

@@ -95,15 +95,20 @@ internal sealed class AllocationFolder
     }
 
     /// <summary>Every address and whose it is; opens every file.</summary>
-    public IReadOnlyList<Reservation> ReadAll()
+    /// <param name="failures">Gets an error for each file that cannot be read.</param>
+    public IReadOnlyList<Reservation> ReadAll(ICollection<IOException> failures)
     {
         var claims = new Dictionary<ulong, string>();
         DirectoryListing.Visit(Claims, (name, inode) => claims[inode] = Encoding.UTF8.GetString(name));
         var reservations = new List<Reservation>();
         DirectoryListing.Visit(path, (name, inode) =>
         {
-            if (!TryParse(name, out var address) || Read(address) is not { } reservation)
-                return; // or given back just now
+            if (!TryParse(name, out var address))
+                return;
+            Reservation? read = null;
+            Try(failures, () => read = Read(address));
+            if (read is not { } reservation)
+                return; // nobody's, or given back just now
             var claim = reservation.ContainerId.Length == 0 && claims.TryGetValue(inode, out var found) ? found.Split('@', 2) : [];
             reservations.Add(claim is [var id, var ifName] ? new(address, id, ifName) : reservation);
         });
@@ -117,7 +122,7 @@ internal sealed class AllocationFolder
         return name[0] is not ((byte)'.' or (byte)'l') && InetAddress.TryParse(Encoding.UTF8.GetString(name), out address); // lock, last_reserved_ip.N
     }
 
-    /// <summary>Whose an address is; null when nobody's.</summary>
+    /// <summary>Whose an address is; null when nobody's: there is no such file, or what has its name is none and only keeps others from taking the address.</summary>
     public Reservation? Read(InetAddress address)
     {
         if (ReadText(FileOf(address)) is not { } text)
@@ -144,6 +149,21 @@ internal sealed class AllocationFolder
 
     /// <summary>Removes a claim; not being there is fine.</summary>
     public void RemoveClaim(string name) => Remove(FileOfClaim(name));
+
+    /// <summary>Does a step whose failure keeps no other from being done.</summary>
+    /// <param name="failures">Gets its error.</param>
+    /// <param name="step">The step.</param>
+    public static void Try(ICollection<IOException> failures, Action step)
+    {
+        try
+        {
+            step();
+        }
+        catch (IOException failure)
+        {
+            failures.Add(failure);
+        }
+    }
 
     /// <summary>Writes something and removes it: whether an address could be given away now. Under the lock.</summary>
     /// <exception cref="IOException">It cannot be written.</exception>
@@ -196,27 +216,30 @@ internal sealed class AllocationFolder
 
     private string LastReservedFile(int set) => InFolder(string.Create(CultureInfo.InvariantCulture, $"last_reserved_ip.{set}"));
 
+    // Always a new file: to cut one to length after it was written brings its size to the disk before its data, and a power cut in between leaves NULs; to cut it before, with O_TRUNC,
+    // makes ext4 write it out at once (auto_da_alloc).
     private static void WriteText(string file, string text)
     {
-        using var handle = Libc.open(file, Libc.O_WRONLY | Libc.O_CREAT | Libc.O_CLOEXEC, OwnerOnly);
+        _ = Libc.unlink(file); // if it cannot be removed, open tells
+        using var handle = Libc.open(file, Libc.O_WRONLY | Libc.O_CREAT | Libc.O_EXCL | Libc.O_CLOEXEC, OwnerOnly);
         if (handle.IsInvalid)
             throw Libc.Failure("open", file);
         var bytes = Encoding.UTF8.GetBytes(text);
-        if (Libc.write(handle, bytes, bytes.Length) < 0)
-            throw Libc.Failure("write", file);
-        if (Libc.ftruncate(handle, bytes.Length) != 0) // not O_TRUNC: ext4 starts to write a file out at once that was cut to nothing (auto_da_alloc)
+        if (Libc.write(handle, bytes, bytes.Length) != bytes.Length)
             throw Libc.Failure("write", file);
     }
 
-    // open, read, close: the base library's way asks for locks and types as well
+    // open, read, close: the base library's way asks for locks and types as well. NULs at the end are what a power cut leaves of data that was not on the disk yet.
     private static string? ReadText(string file)
     {
         using SafeFileHandle handle = Libc.open(file, Libc.O_RDONLY | Libc.O_NONBLOCK | Libc.O_CLOEXEC, 0);
         if (handle.IsInvalid)
-            return Marshal.GetLastPInvokeError() == Libc.ENOENT ? null : throw Libc.Failure("open", file);
+            return Marshal.GetLastPInvokeError() is Libc.ENOENT or Libc.ENXIO or Libc.ELOOP ? null : throw Libc.Failure("open", file);
         Span<byte> buffer = stackalloc byte[1024];
         var length = (int)Libc.read(handle, buffer, buffer.Length);
-        return length < 0 ? throw Libc.Failure("read", file) : Encoding.UTF8.GetString(buffer[..length]);
+        if (length < 0)
+            return Marshal.GetLastPInvokeError() == Libc.EISDIR ? null : throw Libc.Failure("read", file);
+        return Encoding.UTF8.GetString(buffer[..length].TrimEnd((byte)0));
     }
 
     /// <summary>Says whose the addresses are, in a file beside them that is then linked to each address's name:
@@ -256,9 +279,13 @@ internal sealed class AllocationFolder
             return true;
         }
 
-        /// <summary>Waits until the names that were taken are on the disk. One fsync is enough: after a power cut a file may be empty, but its claim still says whose it is. Needs no lock.</summary>
+        /// <summary>Waits until the file and the names that were taken are on the disk. After a power cut before, a file may be empty, but its claim still says whose it is. Needs no lock.</summary>
         /// <exception cref="IOException">The disk fails.</exception>
-        public void Persist() => Libc.FsyncFolder(folder.path);
+        public void Persist()
+        {
+            Libc.Fsync(folder.FileOfClaim(name));
+            Libc.Fsync(folder.path);
+        }
 
         /// <summary>Gives everything back. Each file is ours alone since we made it, so no lock is needed, and none can keep us from cleaning up.</summary>
         public void Undo()

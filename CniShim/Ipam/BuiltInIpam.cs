@@ -27,7 +27,7 @@ internal sealed class BuiltInIpam(NetworkConfiguration configuration, CniVariabl
         using var locked = folder.Lock(deadline);
         var allocations = folder.AllocationsOf(owner);
         foreach (var left in allocations.EmptyClaims)
-            folder.RemoveClaim(left);
+            AllocationFolder.Try([], () => folder.RemoveClaim(left)); // it reserves nothing
         var mine = allocations.Own;
         var addresses = new List<IpamAddress>();
         claim = folder.ClaimFor(owner);
@@ -84,14 +84,7 @@ internal sealed class BuiltInIpam(NetworkConfiguration configuration, CniVariabl
 
         if (!allocations.HasClaim)
             return;
-        try
-        {
-            folder.RemoveClaim(AllocationFolder.ClaimNameOf(owner));
-        }
-        catch (IOException)
-        {
-            // it reserves nothing, and the next ADD removes it
-        }
+        AllocationFolder.Try([], () => folder.RemoveClaim(AllocationFolder.ClaimNameOf(owner))); // it reserves nothing, and the next ADD removes it
     }
 
     /// <inheritdoc/>
@@ -114,15 +107,18 @@ internal sealed class BuiltInIpam(NetworkConfiguration configuration, CniVariabl
         if (locked is null)
             return;
         var youngest = DateTime.UtcNow - gcGrace;
-        foreach (var (address, id, ifName) in folder.ReadAll())
+        var failures = new List<IOException>();
+        foreach (var (address, id, ifName) in folder.ReadAll(failures))
         {
             var used = ifName is null ? containers.Contains(id) : attachments.Contains(new(id, ifName));
             if (!used && folder.TakenAt(address) <= youngest)
-                folder.Release(address);
+                AllocationFolder.Try(failures, () => folder.Release(address));
         }
 
         foreach (var left in folder.AllocationsOf(owner).EmptyClaims)
-            folder.RemoveClaim(left);
+            AllocationFolder.Try(failures, () => folder.RemoveClaim(left));
+        if (failures.Count > 0)
+            throw new CniException(CniErrorCode.Io, string.Join("; ", failures.Select(failure => failure.Message)));
     }
 
     /// <inheritdoc/>
@@ -133,14 +129,19 @@ internal sealed class BuiltInIpam(NetworkConfiguration configuration, CniVariabl
         folder.Probe();
     }
 
-    // No folder: nothing was ever given away. A disk on which no lock can be made, read-only or full: fine, if nothing has to be given back.
+    // Null when there is nothing to give back: to see that takes no lock, which another process may hold, or which cannot be made on a disk that is read-only or full.
+    // For a claim alone nobody waits: it reserves nothing, and the next ADD removes it.
     private IDisposable? LockForDel(Deadline deadline)
     {
+        var allocations = folder.AllocationsOf(owner);
+        var hasAddresses = allocations.Own.Count > 0;
+        if (!hasAddresses && !allocations.HasClaim)
+            return null;
         try
         {
-            return folder.TryLock(deadline);
+            return folder.TryLock(hasAddresses ? deadline : default);
         }
-        catch (IOException) when (folder.AllocationsOf(owner).Own.Count == 0)
+        catch (Exception error) when (!hasAddresses && error is IOException or CniException)
         {
             return null;
         }

@@ -79,23 +79,37 @@ internal sealed class DelegatedIpam(string type, NetworkConfiguration configurat
         }
     }
 
-    // Most plugins know our version. One that does not says so by its own error; then it is asked in the highest version that both know.
+    // Most plugins know our version. One that does not says so by its own error; then it is asked in the highest version that both know. Of GC and STATUS an old one has never heard, and what it says then
+    // depends on what else it misses: so it is asked what it knows.
     private string Execute(string command, Deadline deadline)
     {
         try
         {
             return Run(command, command == "CHECK" ? configuration.StdinOf(configuration.CniVersion) : configuration.Stdin, deadline);
         }
-        catch (PluginFailure failure) when (failure.Code == CniErrorCode.IncompatibleVersion)
+        catch (PluginFailure failure) when (failure.Code == CniErrorCode.IncompatibleVersion || command is "GC" or "STATUS")
         {
-            var known = JsonElement.Parse(Run("VERSION", configuration.Stdin, deadline)).Texts("supportedVersions");
-            if (CniVersion.Supported.LastOrDefault(version => known.Contains(version) && !CniVersion.IsAtLeast(version, configuration.CniVersion)) is not { } version)
+            if (Known(deadline) is not { } known)
                 throw;
-            return CniVersion.Has(version, command) ? Run(command, configuration.StdinOf(version), deadline) : ""; // GC and STATUS are younger than it
+            if (CniVersion.Supported.LastOrDefault(known.Contains) is { } newest && !CniVersion.Has(newest, command))
+                return ""; // nothing to ask
+            if (failure.Code != CniErrorCode.IncompatibleVersion
+                || CniVersion.Supported.LastOrDefault(version => known.Contains(version) && !CniVersion.IsAtLeast(version, configuration.CniVersion)) is not { } version)
+                throw;
+            return Run(command, configuration.StdinOf(version), deadline);
         }
-        catch (PluginFailure failure) when (command is "GC" or "STATUS" && failure.Code == CniErrorCode.InvalidEnvironment)
+    }
+
+    // Null when it does not even say that.
+    private List<string>? Known(Deadline deadline)
+    {
+        try
         {
-            return ""; // it has never heard of them: nothing to ask
+            return [.. JsonElement.Parse(Run("VERSION", configuration.Stdin, deadline)).Texts("supportedVersions")];
+        }
+        catch (Exception error) when (error is PluginFailure or JsonException)
+        {
+            return null;
         }
     }
 

@@ -19,6 +19,9 @@ internal static class CniVersion
         $"CNI plugin overlay-cni {BuildVersion.Text}\n"
         + $"CNI protocol versions supported: {string.Join(", ", Supported)}\n";
 
+    /// <summary>Whether the plugin speaks it.</summary>
+    public static bool IsSupported(string version) => Array.IndexOf(Supported, version) >= 0;
+
     /// <summary>Whether <paramref name="version"/> is supported and at least <paramref name="least"/>.</summary>
     public static bool IsAtLeast(string version, string least) => Array.IndexOf(Supported, version) >= Array.IndexOf(Supported, least);
 
@@ -26,7 +29,7 @@ internal static class CniVersion
     /// <exception cref="CniException">With code 1.</exception>
     public static void Require(string version, string command)
     {
-        if (Array.IndexOf(Supported, version) < 0)
+        if (!IsSupported(version))
         {
             throw new CniException(CniErrorCode.IncompatibleVersion, "incompatible CNI versions",
                 $"config is \"{version}\", plugin supports [{string.Join(' ', Supported.Select(supported => $"\"{supported}\""))}]");

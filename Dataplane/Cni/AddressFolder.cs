@@ -84,7 +84,7 @@ internal sealed class AddressFolder(string ipamDir, string network)
             return null;
         try
         {
-            var lines = File.ReadAllText(path).Split('\n');
+            var lines = File.ReadAllText(path).TrimEnd('\0').Split('\n'); // NULs: data that a power cut kept from the disk
             return new(path, address, lines[0].Trim(), lines.Length > 1 ? lines[1].Trim() : "", File.GetLastWriteTimeUtc(path));
         }
         catch (FileNotFoundException)

@@ -5,10 +5,13 @@ using Overlay.PolicyEngine.Model;
 
 namespace Overlay.Dataplane.Cni;
 
-/// <summary>This node's attachments on disk: <c>stateDir/attachments/CONTAINER-IFNAME.json</c>, one file each, so that a restarted agent knows its pods.</summary>
+/// <summary>This node's attachments on disk: <c>stateDir/attachments/CONTAINER@IFNAME.json</c>, one file each, so that a restarted agent knows its pods.
+/// A container id never holds an @, so no two share a name. Older agents wrote <c>CONTAINER-IFNAME.json</c>: such files are read and removed, but not written.</summary>
 /// <param name="stateDir">The configuration's <c>stateDir</c>; made when it is not there.</param>
 public sealed class AttachmentFolder(string stateDir)
 {
+    private const int ProbeSize = 1024; // bytes
+
     private readonly string _folder = In(stateDir);
 
     /// <summary>Where the files are in a <c>stateDir</c>.</summary>
@@ -18,43 +21,66 @@ public sealed class AttachmentFolder(string stateDir)
     /// <param name="broken">One sentence for each file that cannot be read; such files are left alone.</param>
     public IReadOnlyList<Attachment> ReadAll(out IReadOnlyList<string> broken)
     {
-        var attachments = new List<Attachment>();
         var unreadable = new List<string>();
         broken = unreadable;
-        if (!Directory.Exists(_folder))
-            return attachments;
-        foreach (var path in Directory.GetFiles(_folder, "*.json").Where(path => Path.GetFileName(path)[0] != '.').Order(StringComparer.Ordinal))
-        {
-            try
-            {
-                var file = JsonSerializer.Deserialize(File.ReadAllBytes(path), AttachmentJson.Default.AttachmentFile);
-                attachments.Add(file?.ToAttachment() ?? throw new JsonException("it holds null."));
-            }
-            catch (Exception e) when (e is JsonException or FormatException or IOException or UnauthorizedAccessException)
-            {
-                unreadable.Add($"{path}: not an attachment: {e.Message} Its pod is treated as not wired; delete the file and recreate the pod.");
-            }
-        }
-
-        return attachments;
+        return Directory.Exists(_folder)
+            ? [.. Directory.GetFiles(_folder, "*.json").Where(path => Path.GetFileName(path)[0] != '.').Order(StringComparer.Ordinal).Select(path => Read(path, unreadable)).OfType<Attachment>()]
+            : [];
     }
 
     /// <summary>Writes or replaces one; whole or not at all.</summary>
     /// <exception cref="IOException">It cannot be written.</exception>
     /// <exception cref="UnauthorizedAccessException">It must not be written.</exception>
-    public void Write(Attachment attachment) =>
+    public void Write(Attachment attachment)
+    {
         AtomicFile.Write(PathOf(attachment.Key), JsonSerializer.SerializeToUtf8Bytes(AttachmentFile.Of(attachment), AttachmentJson.Default.AttachmentFile));
+        DeleteOlder(attachment.Key);
+    }
+
+    /// <summary>Writes as much as an attachment is and removes it: whether <see cref="Write"/> would succeed now.</summary>
+    /// <exception cref="IOException">It cannot be written.</exception>
+    /// <exception cref="UnauthorizedAccessException">It must not be written.</exception>
+    public void Probe()
+    {
+        var file = Path.Combine(_folder, "probe");
+        AtomicFile.Write(file, new byte[ProbeSize]);
+        File.Delete(file);
+    }
 
     /// <summary>Removes one; not being there is fine.</summary>
     public void Delete(AttachmentKey key)
     {
-        if (Directory.Exists(_folder))
-            File.Delete(PathOf(key));
+        if (!Directory.Exists(_folder))
+            return;
+        File.Delete(PathOf(key));
+        DeleteOlder(key);
     }
 
-    private string PathOf(AttachmentKey key)
+    // The older name may be that of another attachment as well.
+    private void DeleteOlder(AttachmentKey key)
     {
-        var name = $"{key.ContainerId}-{key.IfName}.json";
+        var path = PathOf(key, '-');
+        if (File.Exists(path) && (Read(path, []) is not { } attachment || attachment.Key == key))
+            File.Delete(path);
+    }
+
+    private static Attachment? Read(string path, List<string> unreadable)
+    {
+        try
+        {
+            var file = JsonSerializer.Deserialize(File.ReadAllBytes(path), AttachmentJson.Default.AttachmentFile);
+            return file?.ToAttachment() ?? throw new JsonException("it holds null.");
+        }
+        catch (Exception e) when (e is JsonException or FormatException or IOException or UnauthorizedAccessException)
+        {
+            unreadable.Add($"{path}: not an attachment: {e.Message} Its pod is treated as not wired; delete the file and recreate the pod.");
+            return null;
+        }
+    }
+
+    private string PathOf(AttachmentKey key, char separator = '@')
+    {
+        var name = $"{key.ContainerId}{separator}{key.IfName}.json";
         return name.Contains('/', StringComparison.Ordinal)
             ? throw new ArgumentException($"'{name}' is no file name: container ids and interface names hold no slash.", nameof(key))
             : Path.Combine(_folder, name);

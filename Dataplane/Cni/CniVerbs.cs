@@ -214,6 +214,15 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, PodChe
     {
         if (dataplane.PodCidrs.Count == 0)
             return AgentError.Answer(CniErrorCode.NotAvailable, "this node has no podCIDRs yet: its Node object is missing or has none, and podCIDRs is not configured");
+        try
+        {
+            attachments.Probe();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return AgentError.Answer(CniErrorCode.NotAvailable, $"no pod can be wired, as stateDir cannot be written: {e.Message}");
+        }
+
         var unready = dataplane.Status().Unready;
         return unready.Count == 0 ? AgentResponse.Done : AgentError.Answer(CniErrorCode.LimitedConnectivity, string.Join(' ', unready));
     }

@@ -63,12 +63,18 @@ internal sealed class PodCheck(NodeKernel kernel)
         {
             if (!routed.Contains(Cidr.Host(address)))
                 yield return $"the host has no route to {address} by {name}";
+            else if (RouteMessage.Get(kernel.Route, address)?.OutputInterface != host.Index)
+                yield return $"the host's route to {address} by {name} is overruled by another route or rule; ip route get {address} shows it";
             if (!IsPermanent(neighbors, address, attachment.PodMac))
                 yield return $"the host has no permanent neighbour {address} at {attachment.PodMac} on {name}";
         }
 
         if (attachment.HostPorts.Any(port => port.PodAddress.Family == Family.IPv4) && Sysctl.Read($"ipv4/conf/{name}/route_localnet") != 1)
             yield return $"net/ipv4/conf/{name}/route_localnet is not 1, so 127.0.0.1 does not reach the pod's host ports";
+        if (host.Master is > 0)
+            yield return $"{name} has become a port of another device";
+        foreach (var family in attachment.Addresses.Select(address => address.Family).Distinct().Where(family => Forwarding.IsOn(family) && Sysctl.Read(Forwarding.KeyOf(family, name)) == 0).ToList())
+            yield return $"the host does not forward what the pod sends: net/{Forwarding.KeyOf(family, name)} is not 1";
         if (HasFamily(attachment, Family.IPv4) && !Forwarding.IsOn(Family.IPv4))
             yield return "the host does not forward IPv4: net/ipv4/ip_forward is not 1";
         if (HasFamily(attachment, Family.IPv6) && !Forwarding.IsOn(Family.IPv6))
@@ -101,6 +107,8 @@ internal sealed class PodCheck(NodeKernel kernel)
             var routes = RouteMessage.Dump(socket, family).Where(route => route.OutputInterface == link.Index).ToList();
             if (!routes.Any(route => route.Destination == new Cidr(new(family, 0), 0) && route.Gateway == gateway))
                 yield return $"the pod has no default route by {gateway}";
+            else if (RouteMessage.Get(socket, Elsewhere(family)) is null)
+                yield return $"the pod's default route by {gateway} is overruled by a route or rule that leads nowhere; ip route get {Elsewhere(family)} in the pod shows it";
             if (family == Family.IPv4 && !routes.Any(route => route.Destination == Cidr.Host(gateway)))
                 yield return $"the pod has no route to its gateway {gateway}";
             if (!IsPermanent(neighbors, gateway, Ownership.HostMac))
@@ -116,6 +124,9 @@ internal sealed class PodCheck(NodeKernel kernel)
         return wanted.Except(found).Select(address => $"{attachment.IfName} lacks address {address}")
             .Concat(found.Except(wanted).Select(address => $"{attachment.IfName} has address {address}, which it was not wired with"));
     }
+
+    // An address of nobody (RFC 5737, RFC 3849): for it there is the default route only. Another interface of the pod may have that.
+    private static InetAddress Elsewhere(Family family) => family == Family.IPv4 ? InetAddress.Parse("192.0.2.1") : InetAddress.Parse("2001:db8::1");
 
     private static bool IsPermanent(List<NeighborMessage> neighbors, InetAddress address, MacAddress mac) =>
         neighbors.Any(neighbor => neighbor.Destination == address && neighbor.LinkLayerAddress == mac && (neighbor.State & Nud.NUD_PERMANENT) != 0);

@@ -166,6 +166,8 @@ internal sealed class PodWiring(NodeKernel kernel)
                 throw;
             SetUpInside(inside, attachment, index, attachment.Addresses.Where(address => address.Family == Family.IPv6));
         }
+
+        SetUpRoutes(inside, attachment, index);
     }
 
     private static void SetUpInside(NetlinkSocket socket, Attachment attachment, int index, IEnumerable<InetAddress> addresses)
@@ -178,12 +180,43 @@ internal sealed class PodWiring(NodeKernel kernel)
             var gateway = Ownership.Gateway(address.Family);
             AddressMessage.WriteNew(writer, socket.NextSequence(), new() { Index = index, Prefix = Cidr.Host(address), Flags = address.Family == Family.IPv6 ? IfaF.IFA_F_NODAD : IfaF.None });
             NeighborMessage.WriteReplace(writer, socket.NextSequence(), NeighborMessage.Permanent(index, gateway, Ownership.HostMac));
-            if (address.Family == Family.IPv4)
-                RouteMessage.WriteReplace(writer, socket.NextSequence(), new() { Destination = Cidr.Host(gateway), OutputInterface = index });
-            RouteMessage.WriteReplace(writer, socket.NextSequence(), new() { Destination = Everything(address.Family), Gateway = gateway, OutputInterface = index });
         }
 
         socket.Request(writer, $"set up {attachment.IfName} of pod {attachment.Pod}");
+    }
+
+    // Another interface of the pod, of ours or of somebody else's, may be the way out already: it stays the way, and this one comes after it, under a metric that no other has.
+    private static void SetUpRoutes(NetlinkSocket socket, Attachment attachment, int index)
+    {
+        using var writer = new NetlinkWriter();
+        var sent = attachment.Addresses.Select(address => address.Family).Distinct().SelectMany(family => RoutesOut(family, index)).ToDictionary(_ => socket.NextSequence());
+        foreach (var (sequence, route) in sent)
+            RouteMessage.WriteNew(writer, sequence, route);
+        var refused = socket.Batch(writer);
+        if (refused.Count == 0)
+            return;
+        var operation = $"routes by {attachment.IfName} of pod {attachment.Pod}";
+        var behind = refused.Where(failure => failure.Errno == Errno.EEXIST).Select(failure => FamilyOf(failure)).ToHashSet();
+        if (refused.FirstOrDefault(failure => !behind.Contains(FamilyOf(failure))) is { } other)
+            throw other.ToException(operation);
+        using var second = new NetlinkWriter();
+        foreach (var family in behind)
+        {
+            foreach (var route in RoutesOut(family, index))
+                RouteMessage.WriteReplace(second, socket.NextSequence(), route with { Priority = (uint)index, Flags = route.Gateway is null ? RtnhF.None : RtnhF.RTNH_F_ONLINK });
+        }
+
+        socket.Request(second, operation);
+
+        Family FamilyOf(NetlinkFailure failure) => sent[failure.Sequence].Destination.Family;
+    }
+
+    private static IEnumerable<RouteMessage> RoutesOut(Family family, int index)
+    {
+        var gateway = Ownership.Gateway(family);
+        if (family == Family.IPv4)
+            yield return new() { Destination = Cidr.Host(gateway), OutputInterface = index };
+        yield return new() { Destination = Everything(family), Gateway = gateway, OutputInterface = index };
     }
 
     private int IndexOf(string device) => LinkMessage.Get(kernel.Route, device)?.Index ?? 0;

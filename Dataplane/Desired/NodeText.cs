@@ -31,6 +31,7 @@ public static class NodeText
         LinkKind.Ipip ipip => $"{row.Name} mtu {row.Mtu} link/ipip {ipip.Local} ipip remote any local {ipip.Local} ttl 64",
         LinkKind.Sit sit => $"{row.Name} mtu {row.Mtu} link/sit {sit.Local} sit remote any local {sit.Local} ttl 64",
         LinkKind.Ip6tnl => $"{row.Name} mtu {row.Mtu} link/tunnel6 :: ip6tnl external",
+        LinkKind.Unlike => $"{row.Name} mtu {row.Mtu} with parameters that are not ours",
         _ => throw new UnreachableException(),
     };
 

@@ -64,6 +64,9 @@ public abstract record LinkKind
 
     /// <summary>Both families in IPv6, <c>external</c>: the outer packet's addresses are the route's encapsulation, since an IPv6 gateway must be on the device itself.</summary>
     public sealed record Ip6tnl : LinkKind;
+
+    /// <summary>A device as found, of the kind that its name promises and with parameters that ours never have. Never wanted.</summary>
+    public sealed record Unlike : LinkKind;
 }
 
 /// <summary>A device of ours, as <c>ip link show</c> has it; key: <see cref="Name"/>. Always up.</summary>

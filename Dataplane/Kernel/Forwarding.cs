@@ -37,6 +37,9 @@ public static class Forwarding
     /// <summary>Whether packets of a family are forwarded, as far as the node as a whole decides.</summary>
     public static bool IsOn(Family family) => !Off.Contains(family == Family.IPv4 ? IPv4 : IPv6);
 
+    /// <summary>The sysctl of one device.</summary>
+    public static string KeyOf(Family family, string device) => $"{(family == Family.IPv4 ? "ipv4" : "ipv6")}/conf/{device}/forwarding";
+
     /// <summary>Turns forwarding on where it is off, one family whatever becomes of the other.</summary>
     public static ForwardingRepair Enable()
     {

@@ -66,22 +66,22 @@ public sealed class LinkTable(NetlinkSocket socket) : KernelTable<string, Link>
     /// <inheritdoc/>
     protected override string Text(string key, Link value) => NodeText.Print(value);
 
-    // What it is, if it is of the kind that its name promises. Attributes that cannot be changed in place are the kind's: as ours never have them, they make it differ.
+    // What it is, if it is of the kind that its name promises. Attributes that cannot be changed in place belong to the kind.
     private static LinkKind? Kind(LinkMessage link) => (link.Name, link.Vxlan, link.IpTunnel) switch
     {
-        (Ownership.VxlanDevice or Ownership.Vxlan6Device, { } vxlan, _) => vxlan is { Learning: false, Remote: null, Local: not null }
-            ? new LinkKind.Vxlan(vxlan.Id, vxlan.Port, vxlan.Local.Value)
-            : new LinkKind.Vxlan(0, vxlan.Port, default),
-        (Ownership.IpipDevice, _, { Kind: IpTunnelLink.Ipip } tunnel) => new LinkKind.Ipip(OurLocal(tunnel)),
-        (Ownership.SitDevice, _, { Kind: IpTunnelLink.Sit } tunnel) => new LinkKind.Sit(OurLocal(tunnel)),
-        (Ownership.Ip6tnlDevice, _, { Kind: IpTunnelLink.Ip6tnl } tunnel) => tunnel.CollectMetadata ? new LinkKind.Ip6tnl() : new LinkKind.Sit(default),
+        (Ownership.VxlanDevice or Ownership.Vxlan6Device, { Learning: false, Remote: null, Local: { } local } vxlan, _) => new LinkKind.Vxlan(vxlan.Id, vxlan.Port, local),
+        (Ownership.IpipDevice, _, { Kind: IpTunnelLink.Ipip, Remote: null, CollectMetadata: false, Ttl: Hops, Local: { } local }) => new LinkKind.Ipip(local),
+        (Ownership.SitDevice, _, { Kind: IpTunnelLink.Sit, Remote: null, CollectMetadata: false, Ttl: Hops, Local: { } local }) => new LinkKind.Sit(local),
+        (Ownership.Ip6tnlDevice, _, { Kind: IpTunnelLink.Ip6tnl, CollectMetadata: true }) => new LinkKind.Ip6tnl(),
+        (Ownership.VxlanDevice or Ownership.Vxlan6Device, not null, _)
+            or (Ownership.IpipDevice, _, { Kind: IpTunnelLink.Ipip })
+            or (Ownership.SitDevice, _, { Kind: IpTunnelLink.Sit })
+            or (Ownership.Ip6tnlDevice, _, { Kind: IpTunnelLink.Ip6tnl }) => new LinkKind.Unlike(),
         _ => null,
     };
 
-    private static InetAddress OurLocal(IpTunnelLink tunnel) => tunnel is { Remote: null, CollectMetadata: false, Ttl: Hops, Local: { } local } ? local : default;
-
     // A device that is down differs in its MTU.
-    private static Link Row(LinkMessage link, LinkKind kind) => new(link.Name, kind, kind is LinkKind.Vxlan ? link.Address ?? default(MacAddress) : null, link.IsUp ? link.Mtu : 0);
+    private static Link Row(LinkMessage link, LinkKind kind) => new(link.Name, kind, kind is LinkKind.Vxlan ? link.Address : null, link.IsUp ? link.Mtu : 0);
 
     private void Make(Link link)
     {
@@ -94,10 +94,13 @@ public sealed class LinkTable(NetlinkSocket socket) : KernelTable<string, Link>
                 Set(link, found.Index);
                 return;
             }
-
-            Remove(link.Name);
         }
 
+        // Before the one that is there is removed: it goes on until there can be another.
+        if (Rival(link) is { } rival)
+            throw new NetlinkException(Errno.EEXIST, $"RTM_NEWLINK {link.Name}", $"device {rival} is such a tunnel already, and the kernel takes but one; remove it (ip link delete {rival}){(link.Kind is LinkKind.Vxlan ? ", or set another vxlan.vni" : "")}");
+        if (found is not null)
+            Remove(link.Name);
         Create(link);
     }
 
@@ -120,6 +123,15 @@ public sealed class LinkTable(NetlinkSocket socket) : KernelTable<string, Link>
 
         Set(link, LinkMessage.Get(socket, link.Name)?.Index ?? throw new NetlinkException(Errno.ENODEV, $"RTM_GETLINK {link.Name}", "it was removed right after it was made"));
     }
+
+    // Another provider's, say: the packets that come could be for either.
+    private string? Rival(Link link) => LinkMessage.Dump(socket, link.Kind is LinkKind.Ip6tnl ? IpTunnelLink.Ip6tnl : ModuleOf(link.Kind)).FirstOrDefault(other => other.Name != link.Name && link.Kind switch
+    {
+        LinkKind.Vxlan vxlan => other.Vxlan is { } theirs && theirs.Id == vxlan.Vni && theirs.Port == vxlan.Port && theirs.Local?.Family != (vxlan.Local.Family == Family.IPv4 ? Family.IPv6 : Family.IPv4),
+        LinkKind.Ipip(var local) => other.IpTunnel is { Remote: null } theirs && theirs.Local == local,
+        LinkKind.Sit(var local) => other.IpTunnel is { Remote: null } theirs && theirs.Local == local,
+        _ => other.IpTunnel is { CollectMetadata: true },
+    })?.Name;
 
     private static IpTunnelLink IpTunnel(LinkKind kind) => kind switch
     {

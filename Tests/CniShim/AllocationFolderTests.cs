@@ -90,11 +90,38 @@ public sealed class AllocationFolderTests : IAsyncDisposable
     public void A_lock_that_is_never_given_back_fails_the_call_in_time()
     {
         agent.Start();
+        Put("10.42.1.9", "c1\r\neth0");
         using var held = AllocationFolder.Of(Configuration()).Lock(default);
         var hurry = new Deadlines { Add = TimeSpan.FromMilliseconds(50), Del = TimeSpan.FromMilliseconds(50) };
         Assert.That((Add with { Deadlines = hurry }).Run().Verdict, Does.StartWith($"11 {agent.Addresses}/lock is held by another process"));
         Assert.That((Add with { Deadlines = hurry, Command = "DEL" }).Run().Code, Is.EqualTo(11));
-        Assert.That(agent.Reserved, Is.Empty);
+        Assert.That(agent.Reserved, Is.EqualTo(new[] { "10.42.1.9" }));
+    }
+
+    [TestCase(false)]
+    [TestCase(true, Description = "a claim alone reserves nothing")]
+    public void DEL_with_nothing_to_give_back_does_not_wait_for_the_lock(bool hasClaim)
+    {
+        agent.Start();
+        Put("10.42.1.9", "other\r\neth0");
+        if (hasClaim)
+            Put(".claims/c1@eth0", "c1\r\neth0");
+        using var held = AllocationFolder.Of(Configuration()).Lock(default);
+        Assert.That((Add with { Command = "DEL" }).Run().Verdict, Is.EqualTo("0"));
+        Assert.That(agent.Reserved, Is.EqualTo(new[] { "10.42.1.9" }));
+    }
+
+    [Test]
+    public void What_is_named_like_an_address_and_is_no_file_is_taken_and_nobodys()
+    {
+        agent.Start();
+        Directory.CreateDirectory(Path.Combine(agent.Addresses, "10.42.1.2"));
+        File.CreateSymbolicLink(Path.Combine(agent.Addresses, "10.42.1.3"), "10.42.1.3");
+        Assert.That(Add.Run().Addresses, Is.EqualTo(new[] { "10.42.1.4/32", "fd00:42:1::2/128" }));
+        Assert.That((Add with { Command = "DEL" }).Run().Verdict, Is.EqualTo("0"));
+        Assert.That(agent.Claims, Is.Empty);
+        Assert.That((Add with { Command = "GC", Stdin = agent.Configuration(more: ",\"cni.dev/valid-attachments\":[]") }).Run().Verdict, Is.EqualTo("0"));
+        Assert.That(Directory.Exists(Path.Combine(agent.Addresses, "10.42.1.2")));
     }
 
     [Test]
@@ -152,15 +179,16 @@ public sealed class AllocationFolderTests : IAsyncDisposable
         Assert.That(agent.Reserved, Is.EqualTo(new[] { "10.42.1.3", "fd00:42:1::3" }));
     }
 
-    [Test]
-    public void After_a_power_cut_that_left_names_only_DEL_and_GC_still_know_whose_they_are()
+    [TestCase("")]
+    [TestCase("\0\0\0\0\0\0\0\0", Description = "the size was on the disk before the data")]
+    public void After_a_power_cut_that_left_names_only_DEL_and_GC_still_know_whose_they_are(string left)
     {
         agent.Start();
         Add.Run();
         Add.With("CNI_CONTAINERID", "c2").Run();
-        Put("10.42.1.2", "");
-        Put("10.42.1.3", "");
-        Assert.That(File.ReadAllText(Path.Combine(agent.Addresses, "fd00:42:1::2")), Is.Empty, "it is the same file");
+        Put("10.42.1.2", left);
+        Put("10.42.1.3", left);
+        Assert.That(File.ReadAllText(Path.Combine(agent.Addresses, "fd00:42:1::2")), Is.EqualTo(left), "it is the same file");
         Assert.That((Add with { Command = "DEL" }).Run().Verdict, Is.EqualTo("0"));
         Assert.That(agent.Reserved, Is.EqualTo(new[] { "10.42.1.3", "fd00:42:1::3" }));
         var gc = Add with { Command = "GC", Stdin = agent.Configuration(more: ""","cni.dev/valid-attachments":[{"containerID":"c2","ifname":"eth0"}]""") };

@@ -26,6 +26,22 @@ public class HostInterfaceTests
         Assert.That(HostInterface.NameOf(new ShimAttachment(containerId, ifName)), Is.EqualTo(Ownership.PodInterface(containerId, ifName)));
 
     [Test]
+    public async Task DEL_of_a_pod_of_which_the_agent_cannot_be_told_is_done_and_fails()
+    {
+        using var node = NetnsFixture.Create();
+        await using var agent = new AgentFixture();
+        await File.WriteAllTextAsync(PendingDelete.FolderOf(agent.SocketPath), "no folder");
+        Directory.CreateDirectory(agent.Addresses);
+        await File.WriteAllTextAsync(Path.Combine(agent.Addresses, "10.42.1.9"), "c1\r\neth0");
+        node.Run($"ip link add {Ownership.PodInterface("c1", "eth0")} type veth peer name eth0");
+        var del = new PluginCall { Stdin = agent.Configuration(), Command = "DEL" };
+        Assert.That(node.Netns.Run(del.Run).Verdict, Does.StartWith("5 the agent could not be told that container c1 has no interface eth0 any more: "));
+        Assert.That(agent.Reserved, Is.Empty);
+        Assert.That(node.Run("ip -o link"), Does.Not.Contain("eth0"));
+        Assert.That(node.Netns.Run(del.Run).Verdict, Is.EqualTo("0"), "there is nothing left");
+    }
+
+    [Test]
     public async Task DEL_without_an_agent_takes_the_interface_away_at_once_and_no_other()
     {
         using var node = NetnsFixture.Create();

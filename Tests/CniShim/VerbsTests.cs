@@ -349,6 +349,30 @@ public sealed class VerbsTests : IAsyncDisposable
     }
 
     [Test]
+    public void GC_goes_on_after_a_failure_and_tells_of_all()
+    {
+        agent.Start(_ => AgentError.Answer(5, "the kernel says no"));
+        string[] stuck = [Path.Combine(agent.Addresses, ".claims", "a@eth0"), Path.Combine(agent.Addresses, ".claims", "b@eth0")];
+        Array.ForEach(stuck, folder => Directory.CreateDirectory(folder));
+        var other = Path.Combine(agent.Addresses, ".claims", "c@eth0");
+        File.WriteAllText(other, "c\r\neth0");
+        var verdict = (Add with { Command = "GC", Stdin = agent.Configuration(more: ",\"cni.dev/valid-attachments\":[]") }).Run().Verdict;
+        Assert.That(verdict, Does.StartWith("5 the kernel says no; ").And.Contain($"unlink {stuck[0]}: ").And.Contain($"unlink {stuck[1]}: "));
+        Assert.That(File.Exists(other), Is.False);
+        Assert.That(Add.Run().Verdict, Is.EqualTo("5 the kernel says no"), "nor are they in the way of an ADD");
+    }
+
+    [Test]
+    public void DEL_without_an_agent_and_its_queue_still_gives_back_what_there_is()
+    {
+        File.WriteAllText(PendingDelete.FolderOf(agent.SocketPath), "no folder");
+        Directory.CreateDirectory(agent.Addresses);
+        File.WriteAllText(Path.Combine(agent.Addresses, "10.42.1.9"), "c1\r\neth0");
+        Assert.That(Del.Run(), Is.EqualTo(new PluginOutcome(0, "", "")));
+        Assert.That(agent.Reserved, Is.Empty);
+    }
+
+    [Test]
     public void Fifty_ADDs_at_once_get_fifty_addresses_of_each_family()
     {
         agent.Start();

@@ -29,6 +29,48 @@ public sealed class AttachmentFolderTests : IDisposable
     }
 
     [Test]
+    public void No_two_attachments_share_a_file()
+    {
+        var folder = new AttachmentFolder(_state);
+        var (one, other) = (AttachmentOf("a") with { IfName = "b-c" }, AttachmentOf("a-b") with { IfName = "c" });
+        folder.Write(one);
+        folder.Write(other);
+        Assert.That(folder.ReadAll(out _), Is.EquivalentTo(new[] { one, other }));
+        folder.Delete(one.Key);
+        Assert.That(folder.ReadAll(out _), Is.EqualTo(new[] { other }));
+    }
+
+    [Test]
+    public void A_file_of_the_older_name_is_read_and_goes_with_its_attachment_alone()
+    {
+        var folder = new AttachmentFolder(_state);
+        var (one, other) = (AttachmentOf("a") with { IfName = "b-c" }, AttachmentOf("a-b") with { IfName = "c" });
+        folder.Write(one);
+        var older = Path.Combine(_state, "attachments", "a-b-c.json");
+        File.Move(Path.Combine(_state, "attachments", "a@b-c.json"), older);
+        Assert.That(folder.ReadAll(out _), Is.EqualTo(new[] { one }));
+        folder.Write(other);
+        folder.Delete(other.Key);
+        Assert.That(folder.ReadAll(out _), Is.EqualTo(new[] { one }));
+        folder.Write(one);
+        Assert.That(File.Exists(older), Is.False);
+        File.Move(Path.Combine(_state, "attachments", "a@b-c.json"), older);
+        folder.Delete(one.Key);
+        Assert.That(folder.ReadAll(out _), Is.Empty);
+    }
+
+    [Test]
+    public void A_probe_leaves_nothing_and_tells_that_nothing_can_be_written()
+    {
+        var folder = new AttachmentFolder(_state);
+        folder.Probe();
+        Assert.That(Directory.GetFiles(Path.Combine(_state, "attachments")), Is.Empty);
+        Directory.Delete(Path.Combine(_state, "attachments"));
+        File.WriteAllText(Path.Combine(_state, "attachments"), "no folder");
+        Assert.That(folder.Probe, Throws.InstanceOf<IOException>());
+    }
+
+    [Test]
     public void Host_ports_are_kept()
     {
         var folder = new AttachmentFolder(_state);

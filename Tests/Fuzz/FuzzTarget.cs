@@ -85,7 +85,7 @@ internal sealed record FuzzTarget(string Name, Func<byte[], string> Read, Func<I
         Directory.CreateDirectory(Path.Combine(folder, "n"));
         File.WriteAllBytes(Path.Combine(folder, "n", "10.42.1.5"), input);
         File.WriteAllBytes(Path.Combine(folder, "n", "last_reserved_ip.0"), input);
-        return $"{string.Join('\n', allocations.ReadAll())} {allocations.LastReserved(0)}";
+        return $"{string.Join('\n', allocations.ReadAll([]))} {allocations.LastReserved(0)}";
     });
 
     private static string InFolder(Func<string, string> read)

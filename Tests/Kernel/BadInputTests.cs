@@ -87,6 +87,21 @@ public class BadInputTests
     }
 
     [Test]
+    public void An_agent_that_cannot_write_down_a_pod_says_so_to_the_runtime()
+    {
+        _cluster = TestCluster.Create(1);
+        var node = _cluster.Nodes[0];
+        var configuration = $$"""{ "cniVersion": "1.1.0", "name": "overlay", "type": "overlay-cni", "socket": "{{node.Socket}}", "ipam": { "dataDir": "{{node.IpamDir}}", "ranges": [[{ "subnet": "10.42.1.0/24" }]] } }""";
+        Assert.That(node.Plugin("STATUS", "", "", "shop/web", configuration).ExitCode, Is.Zero);
+        if (Directory.Exists(node.Attachments))
+            Directory.Delete(node.Attachments);
+        File.WriteAllText(node.Attachments, "no folder");
+        AssertRefused(node.Plugin("STATUS", "", "", "shop/web", configuration), 50, "stateDir cannot be written");
+        File.Delete(node.Attachments);
+        Assert.That(node.Plugin("STATUS", "", "", "shop/web", configuration).ExitCode, Is.Zero);
+    }
+
+    [Test]
     public void Without_its_Node_an_agent_waits_and_says_so_to_the_runtime()
     {
         _cluster = TestCluster.Create(0);

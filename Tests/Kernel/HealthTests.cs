@@ -48,7 +48,7 @@ public class HealthTests
         node.Net.Run("ip link delete overlay-vxlan");
         node.Net.Run("ip link add overlay-vxlan type bridge");
         node.StartAgent("--health-address", Address);
-        Assert.That(Ask(node, "/readyz"), Does.StartWith("HTTP/1.1 503 ").And.EndWith("\r\n\r\nThe kernel does not have the tunnel device as it should be; the log says why.\n"));
+        Assert.That(Ask(node, "/readyz"), Does.StartWith("HTTP/1.1 503 ").And.EndWith("\r\n\r\nThe kernel does not have the tunnel devices as they should be; the log says why.\n"));
         Assert.That(Ask(node, "/livez"), Does.StartWith("HTTP/1.1 200 "));
         node.Net.Run("ip link delete overlay-vxlan");
         TestCluster.Eventually(() => Ask(node, "/readyz").StartsWith("HTTP/1.1 200 ", StringComparison.Ordinal), "it is ready again", () => Ask(node, "/readyz"));

@@ -30,6 +30,12 @@ public class PodCheckTests
         Case("node", "ip -6 route del fd00:42:1::2", "the host has no route to fd00:42:1::2 by OVL"),
         Case("node", "ip neigh del 10.42.1.2 dev OVL", "the host has no permanent neighbour 10.42.1.2"),
         Case("node", "ip neigh del fd00:42:1::2 dev OVL", "the host has no permanent neighbour fd00:42:1::2"),
+        Case("node", "ip route prepend blackhole 10.42.1.2/32", "the host's route to 10.42.1.2 by OVL is overruled by another route or rule"),
+        Case("node", "ip -6 route add blackhole fd00:42:1::2 metric 1", "the host's route to fd00:42:1::2 by OVL is overruled by another route or rule"),
+        Case("node", "sysctl -qw net.ipv4.conf.OVL.forwarding=0", "net/ipv4/conf/OVL/forwarding is not 1"),
+        Case("node", "sysctl -qw net.ipv6.conf.OVL.forwarding=0", "net/ipv6/conf/OVL/forwarding is not 1"),
+        Case("pod", "ip rule add pref 10 blackhole", "the pod's default route by 169.254.1.1 is overruled by a route or rule that leads nowhere"),
+        Case("pod", "ip -6 route add unreachable default metric 1", "the pod's default route by fe80::1 is overruled by a route or rule that leads nowhere"),
         Case("node", "sysctl -qw net.ipv4.conf.OVL.route_localnet=0", "route_localnet is not 1"),
         Case("node with read-only sysctls", "sysctl -qw net.ipv4.ip_forward=0", "the host does not forward IPv4"),
         Case("node with read-only sysctls", "sysctl -qw net.ipv6.conf.all.forwarding=0", "the host does not forward IPv6"),
@@ -65,6 +71,8 @@ public class PodCheckTests
         {
             Assert.That(pod.Remove().ExitCode, Is.Zero);
             node.Net.Run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
+            if (command.Contains(" blackhole ", StringComparison.Ordinal))
+                node.Net.Run($"{command.Replace(" prepend ", " del ", StringComparison.Ordinal).Replace(" add ", " del ", StringComparison.Ordinal)}");
             if (node.HasReadOnlySysctls || command.StartsWith("nft", StringComparison.Ordinal))
                 Restart(node, hasReadOnlySysctls: false);
         }

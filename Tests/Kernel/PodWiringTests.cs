@@ -58,6 +58,48 @@ public class PodWiringTests
     }
 
     [Test]
+    public void A_second_interface_leaves_the_first_its_way_out_and_is_one_when_that_goes()
+    {
+        var first = Attachment();
+        var second = first with
+        {
+            IfName = "net1",
+            HostInterface = Ownership.PodInterface("container-1", "net1"),
+            PodMac = Ownership.PodMac("container-1", "net1"),
+            Addresses = [InetAddress.Parse("10.42.0.6"), InetAddress.Parse("fd00:42::6")],
+        };
+        Wire(first);
+        _wiring.Wire(second, 1450);
+        AssertWayOut("eth0");
+        _wiring.Unwire(second.HostInterface);
+        _kernel.Retired.Flush();
+        AssertWayOut("eth0");
+
+        _wiring.Wire(second, 1450);
+        _wiring.Unwire(first.HostInterface);
+        _kernel.Retired.Flush();
+        AssertWayOut("net1");
+
+        void AssertWayOut(string device)
+        {
+            foreach (var elsewhere in (string[])["192.0.2.1", "2001:db8::1"])
+                Assert.That(_pod.Run($"ip route get {elsewhere}"), Does.Contain($" dev {device} "));
+        }
+    }
+
+    [Test]
+    public void Another_providers_way_out_stays()
+    {
+        _pod.Run("ip link add other type veth peer name far");
+        _pod.Run("ip link set other up");
+        _pod.Run("ip address add 198.51.100.2/24 dev other");
+        _pod.Run("ip route add default via 198.51.100.1 dev other");
+        Wire(Attachment());
+        Assert.That(_pod.Run("ip route get 192.0.2.1"), Does.Contain(" dev other "));
+        Assert.That(_pod.Run("ip route get 2001:db8::1"), Does.Contain(" dev eth0 "), "of a family that it has none for");
+    }
+
+    [Test]
     public void Unwiring_leaves_nothing_and_is_no_failure_the_second_time()
     {
         var pod = Attachment();
@@ -110,6 +152,7 @@ public class PodWiringTests
         Wire(pod);
         Assert.That(_pod.Run("ip -6 address show dev eth0 scope global"), Does.Contain("inet6 fd00:42::5/128"));
         Assert.That(_pod.Run("ip -6 route show"), Does.Contain("default via fe80::1 dev eth0"));
+        Assert.That(_pod.Run("ip -4 route show"), Does.Contain("default via 169.254.1.1 dev eth0"));
     }
 
     [Test]

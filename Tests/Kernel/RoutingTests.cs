@@ -137,6 +137,22 @@ public class RoutingTests
         Assert.That(_net.Run("ip -d link show overlay-vxlan"), Does.Contain("bridge"));
     }
 
+    [Test]
+    public void Another_tunnel_of_the_same_VNI_and_port_is_named_and_left_alone()
+    {
+        _net.Run("ip link add vxlan.other type vxlan id 4096 dstport 4789 local 192.168.7.1 nolearning");
+        using var kernel = Open(Rows());
+        Assert.That(kernel.Routing.Apply().Select(failure => failure.Reason), Has.Some.Contains("device vxlan.other is such a tunnel already").And.Some.Contains("or set another vxlan.vni"));
+        _net.Run("ip link delete vxlan.other");
+        Assert.That(kernel.Routing.Apply(), Is.Empty);
+        Assert.That(_net.Run("ip -d link show overlay-vxlan"), Does.Contain("vxlan id 4096"));
+
+        _net.Run("ip link add vxlan.other type vxlan id 5000 dstport 4789 local 192.168.7.1 nolearning");
+        kernel.Want(Rows() with { Links = [Rows().Links[0] with { Kind = new LinkKind.Vxlan(5000, 4789, NodeA) }] });
+        Assert.That(kernel.Routing.Apply(), Is.Not.Empty);
+        Assert.That(_net.Run("ip -d link show overlay-vxlan"), Does.Contain("vxlan id 4096"), "the one that is there goes on");
+    }
+
     private static string[] Lines(string text) => text.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line.Trim()).ToArray();
 
     private static NodeRows Rows()
