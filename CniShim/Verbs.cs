@@ -102,6 +102,7 @@ internal sealed class Verbs
     /// <summary>DEL: unwiring, then the addresses. Succeeds when there is nothing to do, and without an agent: the interface goes at once, the rest waits for the agent as a file.</summary>
     public void Del()
     {
+        ipam.Look();
         var isOurs = Unwire(
             NetworkNamespace.IsOwn(variables.Netns, environment.OwnNetns) && !variables.NetnsOverride
                 ? request with { Netns = "" } // the path was given to another process meanwhile; the agent knows its interface by the attachment

@@ -17,6 +17,7 @@ internal sealed class BuiltInIpam(NetworkConfiguration configuration, CniVariabl
     private readonly Attachment owner = variables.Attachment;
     private readonly AllocationFolder folder = AllocationFolder.Of(configuration);
     private AllocationFolder.Claim? claim;
+    private Possession? seen;
 
     /// <inheritdoc/>
     public IpamResult Add(Deadline deadline)
@@ -70,21 +71,35 @@ internal sealed class BuiltInIpam(NetworkConfiguration configuration, CniVariabl
     public void Undo(Deadline deadline) => claim?.Undo();
 
     /// <inheritdoc/>
+    public void Look()
+    {
+        // If it cannot be read, Del tells: the interface is to go all the same.
+        AllocationFolder.Try([], () => seen = See());
+    }
+
+    /// <inheritdoc/>
     public void Del(Deadline deadline)
     {
-        using var locked = LockForDel(deadline);
+        var own = seen ?? See();
+        using var locked = LockForDel(own, deadline);
         if (locked is null)
             return;
         var allocations = folder.AllocationsOf(owner);
+        var isAll = true;
         foreach (var address in allocations.Own)
         {
+            if (!own.Addresses.TryGetValue(address, out var taken) || folder.TakenAt(address) != taken)
+            {
+                isAll = false;
+                continue;
+            }
+
             folder.Release(address);
             Fault.Pass(FaultPoint.ShimAddressReleased);
         }
 
-        if (!allocations.HasClaim)
-            return;
-        AllocationFolder.Try([], () => folder.RemoveClaim(AllocationFolder.ClaimNameOf(owner))); // it reserves nothing, and the next ADD removes it
+        if (isAll && allocations.HasClaim)
+            AllocationFolder.Try([], () => folder.RemoveClaim(AllocationFolder.ClaimNameOf(owner))); // it reserves nothing, and the next ADD removes it
     }
 
     /// <inheritdoc/>
@@ -131,11 +146,10 @@ internal sealed class BuiltInIpam(NetworkConfiguration configuration, CniVariabl
 
     // Null when there is nothing to give back: to see that takes no lock, which another process may hold, or which cannot be made on a disk that is read-only or full.
     // For a claim alone nobody waits: it reserves nothing, and the next ADD removes it.
-    private IDisposable? LockForDel(Deadline deadline)
+    private IDisposable? LockForDel(Possession own, Deadline deadline)
     {
-        var allocations = folder.AllocationsOf(owner);
-        var hasAddresses = allocations.Own.Count > 0;
-        if (!hasAddresses && !allocations.HasClaim)
+        var hasAddresses = own.Addresses.Count > 0;
+        if (!hasAddresses && !own.HasClaim)
             return null;
         try
         {
@@ -145,6 +159,12 @@ internal sealed class BuiltInIpam(NetworkConfiguration configuration, CniVariabl
         {
             return null;
         }
+    }
+
+    private Possession See()
+    {
+        var allocations = folder.AllocationsOf(owner);
+        return new(allocations.Own.ToDictionary(address => address, folder.TakenAt), allocations.HasClaim);
     }
 
     private InetAddress Next(AllocationFolder.Claim claim, RangeSet set, int number, IReadOnlyList<InetAddress> mine)
@@ -194,4 +214,7 @@ internal sealed class BuiltInIpam(NetworkConfiguration configuration, CniVariabl
 
         return asked;
     }
+
+    // What the attachment has: its addresses, each with the time when it was taken, and whether there is a claim.
+    private sealed record Possession(IReadOnlyDictionary<InetAddress, DateTime> Addresses, bool HasClaim);
 }

@@ -29,6 +29,11 @@ internal interface IIpam
     /// <summary>Gives back what <see cref="Add"/> obtained.</summary>
     void Undo(Deadline deadline);
 
+    /// <summary>Notes what the attachment has, before the agent is asked to unwire it: an ADD that follows at once may reserve for the same attachment before <see cref="Del"/>, which leaves that alone.</summary>
+    void Look()
+    {
+    }
+
     /// <summary>Gives back whatever the attachment has; nothing is fine.</summary>
     void Del(Deadline deadline);
 

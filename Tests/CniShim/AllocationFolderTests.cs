@@ -200,6 +200,27 @@ public sealed class AllocationFolderTests : IAsyncDisposable
     }
 
     [Test]
+    public void DEL_leaves_alone_what_an_ADD_reserved_after_the_agent_had_unwired()
+    {
+        agent.Start(request =>
+        {
+            if (request.Command == "DEL" && Directory.GetFiles(agent.Addresses, "10.42.1.2").Length > 0)
+            {
+                File.Delete(Path.Combine(agent.Addresses, "10.42.1.2")); // by another DEL, which an ADD follows
+                File.Delete(Path.Combine(agent.Addresses, "fd00:42:1::2"));
+                File.WriteAllText(Path.Combine(agent.Addresses, "10.42.1.3"), "c1\r\neth0");
+            }
+
+            return AgentFixture.Wire(request);
+        });
+        Add.Run();
+        Assert.That((Add with { Command = "DEL" }).Run().Verdict, Is.EqualTo("0"));
+        Assert.That(agent.Reserved, Is.EqualTo(new[] { "10.42.1.3" }));
+        Assert.That((Add with { Command = "DEL" }).Run().Verdict, Is.EqualTo("0"));
+        Assert.That(agent.Reserved, Is.Empty);
+    }
+
+    [Test]
     public void A_claim_that_names_anothers_address_releases_nothing()
     {
         agent.Start();
