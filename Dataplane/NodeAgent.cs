@@ -210,7 +210,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
         var status = dataplane.Status();
         _status = status with { IsServing = _serving, Unready = _unreadable is null ? status.Unready : [.. status.Unready, _unreadable] };
         if (_serving && dataplane.Node is { } node)
-            source.Observe(node, dataplane.Announced, string.Join(' ', _status.Unready));
+            source.Observe(node, dataplane.Announced ?? node.ChosenAddresses, string.Join(' ', _status.Unready));
         while (_snapshots.Reader.TryRead(out var call))
             call.Answer(dataplane.Snapshot(_started, _lastResync, _lastCommit));
     }

@@ -48,11 +48,8 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
     /// <summary>What carries packets between nodes; empty before the first commit.</summary>
     public Underlay Underlay { get; private set; } = new([], []);
 
-    /// <summary>This node's <see cref="Node.ChosenAddresses"/> as they should be: what the machine has, where others would take the Node's word for something else.</summary>
-    public EquatableArray<InetAddress> Announced =>
-        Underlay.Addresses.Count == 0 ? Node?.ChosenAddresses ?? []
-        : Node is { } node && Underlay.Own != Underlay.Assumed(new NodeAddressChoice.Auto(), node.InternalIPs).Own ? Underlay.Own
-        : [];
+    /// <summary>This node's <see cref="Node.ChosenAddresses"/> as they should be: what the machine has, where others would take the Node's word for something else. Null: not known, and the Node is to say what it says.</summary>
+    public EquatableArray<InetAddress>? Announced { get; private set; }
 
     /// <summary>MTU of pods' interfaces, bytes; 0 before the first commit.</summary>
     public int Mtu { get; private set; }
@@ -311,10 +308,18 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
         _network = projected.Network;
         _projection.SetNetwork(_network);
         _projected = projected.Degradations;
-        if (_configuration.DatastoreDirectory is not null && Node is { } node && Announced != node.ChosenAddresses)
-            _projected = [.. _projected, new("underlay", $"this node sends from {string.Join(',', Underlay.Own)}, and other nodes take its Node's word for {string.Join(',', node.Underlay)}; give the Node the annotation {Datastore.Manifests.FromManifest.AddressesAnnotation}: \"{string.Join(',', Announced)}\".")];
+        Announced = ToAnnounce(Node);
+        if (_configuration.DatastoreDirectory is not null && Node is { } node && Announced is { } announced && announced != node.ChosenAddresses)
+            _projected = [.. _projected, new("underlay", $"this node sends from {string.Join(',', Underlay.Own)}, and other nodes take its Node's word for {string.Join(',', node.Underlay)}; give the Node the annotation {Datastore.Manifests.FromManifest.AddressesAnnotation}: \"{string.Join(',', announced)}\".")];
         Mtu = projected.Mtu;
         _nodeStale = false;
+    }
+
+    private EquatableArray<InetAddress>? ToAnnounce(Node? node)
+    {
+        if (node is null || Underlay.Addresses.Count == 0)
+            return null;
+        return Underlay.Own == Underlay.Assumed(new NodeAddressChoice.Auto(), node.InternalIPs).Own ? [] : Underlay.Own;
     }
 
     private static string FirstDifference(string left, string right)

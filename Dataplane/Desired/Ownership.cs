@@ -45,6 +45,9 @@ public static class Ownership
     /// <summary>IPv6 gateway of every pod, on the host's end of the pair.</summary>
     public static readonly InetAddress GatewayIPv6 = InetAddress.Parse("fe80::1");
 
+    /// <summary>Whether a device of this name is a tunnel of ours or the host's end of a pod's pair.</summary>
+    public static bool IsOurs(string device) => Tunnels.Contains(device) || device.StartsWith(RulesetOptions.PodInterfacePrefix, StringComparison.Ordinal);
+
     /// <summary>The gateway of a family.</summary>
     public static InetAddress Gateway(Family family) => family == Family.IPv4 ? GatewayIPv4 : GatewayIPv6;
 

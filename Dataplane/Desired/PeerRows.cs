@@ -166,7 +166,7 @@ internal sealed class PeerRows(OverlayConfiguration configuration, Node self, Un
     // While the device of a way is missing, or made anew, packets would take the default route, bare; so they wait.
     private void AddRoute(Route route)
     {
-        if (rows.Routes.TryAdd(route.Key, route))
+        if (rows.Add(route))
             rows.Add(new Route(route.Destination, RouteType.Blackhole, null, null) { Metric = Route.LastResort });
     }
 

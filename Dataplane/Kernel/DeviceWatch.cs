@@ -126,7 +126,7 @@ internal sealed class DeviceNews
 
     private bool IsChange(LinkMessage link)
     {
-        if (MachineAddresses.IsOurs(link.Name))
+        if (Ownership.IsOurs(link.Name))
         {
             _ours.Add(link.Index);
             return !link.IsUp && Ownership.Tunnels.Contains(link.Name);

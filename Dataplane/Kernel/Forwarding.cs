@@ -1,5 +1,4 @@
 using Overlay.Dataplane.Desired;
-using Overlay.PolicyEngine.Compile;
 using Overlay.PolicyEngine.Model;
 
 namespace Overlay.Dataplane.Kernel;
@@ -69,7 +68,7 @@ public static class Forwarding
     // go on listening (accept_ra 2) first. Not those of pods: a pod could make itself the node's router.
     private static void KeepListening(List<string> changed)
     {
-        foreach (var device in Sysctl.Names("ipv6/conf").Where(name => name is not ("all" or "default" or "lo") && !Ownership.Tunnels.Contains(name) && !name.StartsWith(RulesetOptions.PodInterfacePrefix, StringComparison.Ordinal)))
+        foreach (var device in Sysctl.Names("ipv6/conf").Where(name => name is not ("all" or "default" or "lo") && !Ownership.IsOurs(name)))
         {
             if (Sysctl.Read($"ipv6/conf/{device}/accept_ra") == 1)
                 Set($"ipv6/conf/{device}/accept_ra", 2, changed);

@@ -1,7 +1,6 @@
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Netlink;
 using Overlay.Dataplane.Netlink.Route;
-using Overlay.PolicyEngine.Compile;
 using Overlay.PolicyEngine.Model;
 
 namespace Overlay.Dataplane.Kernel;
@@ -23,9 +22,6 @@ public static class MachineAddresses
     /// <summary>Whether an address can be a node's own towards others: not link-local, nor the machine's loopback.</summary>
     internal static bool Counts(AddressMessage address) => address.Scope == RtScope.RT_SCOPE_UNIVERSE;
 
-    /// <summary>Whether a device of this name is ours.</summary>
-    internal static bool IsOurs(string device) => Ownership.Tunnels.Contains(device) || device.StartsWith(RulesetOptions.PodInterfacePrefix, StringComparison.Ordinal);
-
     private static List<DeviceAddress> Find(NetlinkSocket socket)
     {
         var links = new Dictionary<int, LinkMessage?>();
@@ -34,7 +30,7 @@ public static class MachineAddresses
         {
             if (!links.TryGetValue(address.Index, out var link))
                 links.Add(address.Index, link = LinkMessage.Get(socket, address.Index));
-            if (link is not null && !IsOurs(link.Name))
+            if (link is not null && !Ownership.IsOurs(link.Name))
                 found.Add(new(link.Name, address.Prefix, link.Mtu));
         }
 

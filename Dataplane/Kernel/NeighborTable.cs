@@ -1,7 +1,6 @@
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Netlink;
 using Overlay.Dataplane.Netlink.Route;
-using Overlay.PolicyEngine.Compile;
 
 namespace Overlay.Dataplane.Kernel;
 
@@ -12,7 +11,7 @@ public sealed class NeighborTable(NetlinkSocket socket, LinkTable links) : Rtnet
     protected override Dictionary<NeighborKey, MacAddress> Dump()
     {
         var ours = Devices
-            .Where(device => Ownership.Tunnels.Contains(device.Key) || device.Key.StartsWith(RulesetOptions.PodInterfacePrefix, StringComparison.Ordinal))
+            .Where(device => Ownership.IsOurs(device.Key))
             .ToDictionary(device => device.Value, device => device.Key);
         var rows = new Dictionary<NeighborKey, MacAddress>();
         foreach (var neighbor in NeighborMessage.Dump(Socket, Af.AF_UNSPEC, 0))

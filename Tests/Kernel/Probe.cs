@@ -183,6 +183,26 @@ internal sealed class ProbeServers : IDisposable
         _ = exchange is null ? AcceptAsync(socket) : AnswerAsync(socket, exchange);
     }
 
+    /// <summary>Sends from <paramref name="from"/>, again and again, until <paramref name="to"/> has answered.</summary>
+    /// <param name="flow">Which packets.</param>
+    /// <param name="from">Where the sender is.</param>
+    /// <param name="to">Where the flow's destination is.</param>
+    /// <param name="payload">Bytes to carry, with UDP alone.</param>
+    /// <param name="explain">What is told when no answer comes.</param>
+    public void Exchange(Flow flow, NetnsFixture from, NetnsFixture to, int payload, Func<string> explain)
+    {
+        Serve(flow, to.Netns);
+        using var probe = Probe.Open(flow, from.Netns, payload);
+        TestCluster.Eventually(
+            () =>
+            {
+                probe.Send();
+                return probe.IsAnsweredWithin(TimeSpan.FromSeconds(1));
+            },
+            $"{flow} is answered",
+            explain);
+    }
+
     public void Dispose()
     {
         foreach (var socket in _sockets.Values)

@@ -224,19 +224,8 @@ public abstract class TunnelTests(Encapsulation encapsulation, bool crossSubnet,
         return outer?.PayloadPacket as IPPacket ?? outer;
     }
 
-    private void Exchange(NetnsFixture from, NetnsFixture to, Flow flow, int payload = 8)
-    {
-        _servers.Serve(flow, to.Netns);
-        using var probe = Probe.Open(flow, from.Netns, payload);
-        TestCluster.Eventually(
-            () =>
-            {
-                probe.Send();
-                return probe.IsAnsweredWithin(TimeSpan.FromSeconds(1));
-            },
-            $"{flow} is answered",
-            () => string.Join('\n', _cluster.Nodes.Select(node => $"{node.Log}\n{State(node)}")));
-    }
+    private void Exchange(NetnsFixture from, NetnsFixture to, Flow flow, int payload = 8) =>
+        _servers.Exchange(flow, from, to, payload, () => string.Join('\n', _cluster.Nodes.Select(node => $"{node.Log}\n{State(node)}")));
 }
 
 public class VxlanTunnelTests() : TunnelTests(Encapsulation.Vxlan, crossSubnet: false, AddressFamily.InterNetwork, AddressFamily.InterNetworkV6);

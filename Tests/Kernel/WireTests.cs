@@ -177,19 +177,8 @@ public class WireTests
 
     private void Exchange(TestPod from, NetnsFixture to, Flow flow, int payload = 8) => Exchange(from.Net, to, flow, payload);
 
-    private void Exchange(NetnsFixture from, NetnsFixture to, Flow flow, int payload = 8)
-    {
-        _servers.Serve(flow, to.Netns);
-        using var probe = Probe.Open(flow, from.Netns, payload);
-        TestCluster.Eventually(
-            () =>
-            {
-                probe.Send();
-                return probe.IsAnsweredWithin(TimeSpan.FromSeconds(1));
-            },
-            $"{flow} is answered",
-            () => string.Join('\n', _cluster.Nodes.Select(node => node.Log)));
-    }
+    private void Exchange(NetnsFixture from, NetnsFixture to, Flow flow, int payload = 8) =>
+        _servers.Exchange(flow, from, to, payload, () => string.Join('\n', _cluster.Nodes.Select(node => node.Log)));
 
     private static void Send(TestPod from, IPAddress to, string protocol) => Send(from.Net, new(from.Address(to.AddressFamily), to, protocol, protocol == "ICMP" ? 0 : Port));
 

@@ -133,24 +133,12 @@ public sealed record LinkMessage
     }
 
     /// <summary>Equivalent to: <c>ip link add NAME … type vxlan id VNI dstport PORT local ADDRESS nolearning …</c>.</summary>
-    public static void WriteNewVxlan(NetlinkWriter writer, uint sequence, LinkSettings link, VxlanLink vxlan)
-    {
-        var open = BeginNew(writer, sequence, link, VxlanLink.Kind);
-        var data = writer.BeginNest((ushort)IflaInfo.IFLA_INFO_DATA);
-        vxlan.Write(writer);
-        writer.EndNest(data);
-        EndNew(writer, open);
-    }
+    public static void WriteNewVxlan(NetlinkWriter writer, uint sequence, LinkSettings link, VxlanLink vxlan) =>
+        WriteNew(writer, sequence, link, VxlanLink.Kind, vxlan.Write);
 
     /// <summary>Equivalent to: <c>ip link add NAME … type ipip|sit|ip6tnl local ADDRESS ttl TTL [external]</c>.</summary>
-    public static void WriteNewIpTunnel(NetlinkWriter writer, uint sequence, LinkSettings link, IpTunnelLink tunnel)
-    {
-        var open = BeginNew(writer, sequence, link, tunnel.Kind);
-        var data = writer.BeginNest((ushort)IflaInfo.IFLA_INFO_DATA);
-        tunnel.Write(writer);
-        writer.EndNest(data);
-        EndNew(writer, open);
-    }
+    public static void WriteNewIpTunnel(NetlinkWriter writer, uint sequence, LinkSettings link, IpTunnelLink tunnel) =>
+        WriteNew(writer, sequence, link, tunnel.Kind, tunnel.Write);
 
     /// <summary>Equivalent to: <c>ip link add NAME … type bridge</c>.</summary>
     public static void WriteNewBridge(NetlinkWriter writer, uint sequence, LinkSettings link) =>
@@ -215,6 +203,15 @@ public sealed record LinkMessage
         {
             return null;
         }
+    }
+
+    private static void WriteNew(NetlinkWriter writer, uint sequence, LinkSettings link, string kind, Action<NetlinkWriter> writeData)
+    {
+        var open = BeginNew(writer, sequence, link, kind);
+        var data = writer.BeginNest((ushort)IflaInfo.IFLA_INFO_DATA);
+        writeData(writer);
+        writer.EndNest(data);
+        EndNew(writer, open);
     }
 
     private static (NetlinkMark Message, NetlinkMark Info) BeginNew(NetlinkWriter writer, uint sequence, LinkSettings link, string kind)
