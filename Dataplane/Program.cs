@@ -1,7 +1,7 @@
 using System.CommandLine;
 using Overlay.Dataplane.Cli;
 
-var root = new RootCommand("Connects and protects the pods of a Kubernetes node: VXLAN, dual stack, NetworkPolicy in nftables.")
+var root = new RootCommand("Connects and protects the pods of a Kubernetes node: VXLAN, IP-in-IP or plain routes, dual stack, NetworkPolicy in nftables.")
 {
     AgentCommand.Create(),
     StatusCommand.Create(),
