@@ -192,6 +192,8 @@ run_tests() {
     failed=$((total - passed - skipped))
     # A run that broke off, or ran nothing, counts as a failure even if no test did.
     if [ "$failed" = 0 ] && { [ "$status" != 0 ] || [ "$total" = 0 ]; }; then failed=1; fi
+    [ "$failed" = 0 ] || awk '/<UnitTestResult .*outcome="Failed"/ { name = $0; sub(/.* testName="/, "", name); sub(/".*/, "", name) }
+        name != "" && /<Message>/ { sub(/.*<Message>/, ""); print "failed: " name ": " $0; name = "" }' "$results/tests.trx" | sed 's/&quot;/"/g; s/&lt;/</g; s/&gt;/>/g; s/&amp;/\&/g' | cut -c 1-300
     say "$passed passed, $failed failed$([ "$skipped" = 0 ] || echo ", $skipped skipped")"
     [ "$failed" = 0 ]
 }

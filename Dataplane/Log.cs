@@ -114,6 +114,12 @@ internal static class Log
     public static void PodMtuKept(ILogger log, string pod, string reason) =>
         Write(log, LogEventLevel.Warning, 73, "the interface of pod {Pod} keeps its MTU: {Reason}; path-MTU errors tell its senders", pod, reason);
 
+    public static void ProbesRefused(ILogger log, string reason) =>
+        Write(log, LogEventLevel.Warning, 74, "the ways to other nodes are not tried, so that status does not tell which of them work: {Reason}; give the agent CAP_NET_RAW", reason);
+
+    public static void ChecksumsSwitchedOff(ILogger log, string device, string node) =>
+        Write(log, LogEventLevel.Warning, 75, "checksum offload of {Device} is switched off: datagrams whose checksum was left to the network card arrived broken at node {Node}", device, node);
+
     private static void Write(ILogger log, LogEventLevel level, int id, string template, params object[] values)
     {
         if (log.IsEnabled(level))

@@ -9,6 +9,7 @@ using Overlay.Dataplane.Http;
 using Overlay.Dataplane.Kernel;
 using Overlay.Dataplane.Netlink;
 using Overlay.Dataplane.Operator;
+using Overlay.Dataplane.Probing;
 using Overlay.Dataplane.Store;
 using Serilog;
 using Attachment = Overlay.Dataplane.Desired.Attachment;
@@ -65,15 +66,16 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
             foreach (var setting in Forwarding.Enable().Changed)
                 Log.SysctlChanged(log, setting);
             var reaper = new Reaper(configuration, log);
+            using var prober = new Prober(log);
             var pages = new NodePages(_snapshots.Writer, () => _status with { Flows = revocation.Looks, Reaped = reaper.Freed }, LoopPatience);
             var shared = configuration.MetricsAddress == configuration.HealthAddress;
             using var metrics = HttpEndpoint.Listen("metrics.address", configuration.MetricsAddress, shared ? pages.All : pages.Metrics);
             using var health = HttpEndpoint.Listen("health.address", shared ? "" : configuration.HealthAddress, pages.Health);
             using var source = ClusterSource.Open(configuration, _changes.Writer);
-            Task[] sources = [source.RunAsync(stop.Token), server.RunAsync(stop.Token), devices.RunAsync(stop.Token), revocation.RunAsync(stop.Token), kernel.Retired.RunAsync(log, stop.Token), reaper.RunAsync(stop.Token), changes.RunAsync(stop.Token), .. new[] { metrics, health }.OfType<HttpEndpoint>().Select(endpoint => endpoint.RunAsync(stop.Token))];
+            Task[] sources = [source.RunAsync(stop.Token), server.RunAsync(stop.Token), devices.RunAsync(stop.Token), revocation.RunAsync(stop.Token), kernel.Retired.RunAsync(log, stop.Token), reaper.RunAsync(stop.Token), prober.RunAsync(stop.Token), changes.RunAsync(stop.Token), .. new[] { metrics, health }.OfType<HttpEndpoint>().Select(endpoint => endpoint.RunAsync(stop.Token))];
             try
             {
-                await RunAsync(kernel, source, devices, revocation, reaper, sources, stop.Token);
+                await RunAsync(kernel, source, devices, revocation, reaper, prober, sources, stop.Token);
             }
             finally
             {
@@ -93,7 +95,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
         }
     }
 
-    private async Task RunAsync(NodeKernel kernel, ClusterSource source, DeviceWatch devices, FlowRevocation revocation, Reaper reaper, Task[] sources, CancellationToken stop)
+    private async Task RunAsync(NodeKernel kernel, ClusterSource source, DeviceWatch devices, FlowRevocation revocation, Reaper reaper, Prober prober, Task[] sources, CancellationToken stop)
     {
         var folder = new AttachmentFolder(configuration.StateDir);
         var dataplane = new NodeDataplane(configuration, kernel, log);
@@ -104,12 +106,12 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
         var gone = Recall(folder, dataplane, kernel, reaper);
         source.Statuses?.PublishAll(dataplane.Store.Attachments);
 
-        var waits = WaitsFor(devices.Losses, revocation, sources, stop);
+        var waits = WaitsFor(devices.Losses, revocation, prober, sources, stop);
         var due = DateTime.UtcNow;
         while (true)
         {
             dataplane.Observe(revocation.Remains);
-            var changed = TakeChanges(dataplane);
+            var changed = TakeChanges(dataplane) | TakeFindings(dataplane, prober);
             if (!dataplane.Store.IsSynced)
                 early.Wait(Awaited(dataplane, source));
             if (Hear(dataplane, devices))
@@ -121,6 +123,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
                 var again = DateTime.UtcNow + Reconcile(dataplane, reaper, isDue);
                 due = isDue || again < due ? again : due; // A commit puts no resync off: in a busy cluster none would ever come.
                 devices.Follow(dataplane.Underlay);
+                prober.Follow(dataplane.ProbeTargets);
                 Resize(dataplane, wiring, isDue);
             }
 
@@ -140,7 +143,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
                     reaper.Judge(look, dataplane.Store.Attachments, kernel, verbs, wiring);
             }
 
-            Report(dataplane, source);
+            Report(dataplane, source, prober);
             if (_serving && dataplane.TakeStaleFlows() is { } request)
                 revocation.Request(request);
             revocation.Judge(dataplane.Forbids);
@@ -188,7 +191,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
         }
     }
 
-    private LoopWaits WaitsFor(ChannelReader<bool> losses, FlowRevocation revocation, Task[] sources, CancellationToken stop)
+    private LoopWaits WaitsFor(ChannelReader<bool> losses, FlowRevocation revocation, Prober prober, Task[] sources, CancellationToken stop)
     {
         var waits = new LoopWaits(stop);
         waits.Add(sources);
@@ -198,6 +201,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
         waits.Add(losses);
         waits.Add(changes.Changes);
         waits.Add(revocation.Judgements);
+        waits.Add(prober.News);
         return waits;
     }
 
@@ -205,14 +209,14 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
         string.Join("; ", [$"waits for {source.Name} to deliver everything", .. dataplane.Degradations.Select(degradation => degradation.ToString())]);
 
     // How this node is: for probes and metrics, for the Node's condition, and for operators who ask.
-    private void Report(NodeDataplane dataplane, ClusterSource source)
+    private void Report(NodeDataplane dataplane, ClusterSource source, Prober prober)
     {
         var status = dataplane.Status();
         _status = status with { IsServing = _serving, Unready = _unreadable is null ? status.Unready : [.. status.Unready, _unreadable] };
         if (_serving && dataplane.Node is { } node)
             source.Observe(node, dataplane.Announced ?? node.ChosenAddresses, string.Join(' ', _status.Unready));
         while (_snapshots.Reader.TryRead(out var call))
-            call.Answer(dataplane.Snapshot(_started, _lastResync, _lastCommit));
+            call.Answer(dataplane.Snapshot(_started, _lastResync, _lastCommit, prober.Findings));
     }
 
     // What no event asks for: the loop comes by every Heartbeat.Period at least.
@@ -277,6 +281,14 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
         }
 
         return taken > 0;
+    }
+
+    private static bool TakeFindings(NodeDataplane dataplane, Prober prober)
+    {
+        var isNews = prober.News.TryRead(out _);
+        if (isNews)
+            dataplane.Hear(prober.Findings);
+        return isNews;
     }
 
     private void TakeCalls(CniVerbs verbs, ClusterStore store, ClusterSource source, CancellationToken stop)

@@ -1,6 +1,7 @@
 using System.Net;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Operator;
+using Overlay.Dataplane.Probing;
 using Overlay.Dataplane.Store;
 using Overlay.PolicyEngine.Model;
 
@@ -41,7 +42,8 @@ internal sealed partial class NodeDataplane
     /// <param name="started">When the agent started.</param>
     /// <param name="lastResync">When <see cref="Resync"/> was last called.</param>
     /// <param name="lastCommit">When a <see cref="Commit"/> last left nothing to do.</param>
-    public NodeSnapshot Snapshot(DateTime started, DateTime? lastResync, DateTime? lastCommit)
+    /// <param name="findings">What is known of the ways to other nodes.</param>
+    public NodeSnapshot Snapshot(DateTime started, DateTime? lastResync, DateTime? lastCommit, IReadOnlyList<PeerFinding> findings)
     {
         var state = Wanted();
         var tiers = state.Policies.CountBy(policy => policy.Tier).ToDictionary();
@@ -64,11 +66,10 @@ internal sealed partial class NodeDataplane
                 Encapsulation = _configuration.Encapsulation.ToString().ToLowerInvariant(),
                 Mtu = Mtu,
                 PodCidrs = [.. PodCidrs.Select(prefix => prefix.ToString())],
-                Peers =
-                [
-                    .. Store.Nodes.Where(node => node.Name != _configuration.NodeName).OrderBy(node => node.Name, StringComparer.Ordinal)
-                        .Select(node => new PeerStatus(node.Name, [.. node.InternalIPs.Select(address => address.ToString())], [.. node.PodCidrs.Select(prefix => prefix.ToString())])),
-                ],
+                MtuSource = _mtuSource,
+                Underlay = [.. UnderlayText()],
+                SoftwareChecksums = [.. Underlay.SoftwareChecksums],
+                Peers = Peers(findings),
                 Pods = [.. attachments.Select(pod => new PodOnNode(pod.Pod.ToString(), [.. pod.Addresses.Select(address => address.ToString())], pod.HostInterface, [.. pod.HostPorts.Select(port => $"{port} to {new IPEndPoint(port.PodAddress.ToIPAddress(), port.PodPort)}")]))],
                 Policies = new(tiers.GetValueOrDefault(Tier.Admin), tiers.GetValueOrDefault(Tier.NetworkPolicy), tiers.GetValueOrDefault(Tier.Baseline)),
                 Rejected = [.. rejections.Select(item => new RejectedObject(item.Source, item.Line, $"{item.Kind} {item.Name}".Trim(), item.Field, item.Reason))],

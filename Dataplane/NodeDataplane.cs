@@ -153,7 +153,7 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
 
         var quarantined = _quarantined.Keys.Order().Select(name => new Degradation($"policy {name}", "is quarantined, the kernel refused a part of it: its pods are isolated and it allows them nothing; see the log."));
         var pathMtu = _pathMtuRefusals.Select(refusal => new Degradation("mtu", $"pods may not be told where the underlay takes no full-size packets: {refusal}"));
-        Report([.. _projected, .. quarantined, .. pathMtu, .. degradations]);
+        Report([.. _projected, .. _peerDegradations, .. quarantined, .. pathMtu, .. degradations]);
         return complete;
     }
 
@@ -299,7 +299,7 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
     // Nodes change seldom: all rows are computed whole, and the delta tables find what differs. Pods come and go all the time: theirs are added and dropped by themselves (Carry).
     private void Reproject()
     {
-        Underlay = MachineAddresses.Underlay(kernel, _configuration.NodeAddress, Node?.InternalIPs ?? []);
+        Underlay = MachineAddresses.Underlay(kernel, _configuration.NodeAddress, Node?.InternalIPs ?? [], _softwareChecksums.Keys.ToHashSet());
         var projected = NodeProjection.Project(_configuration.NodeName, Store.Nodes, _configuration, Store.Attachments, Underlay);
         kernel.Want(projected.Rows);
         _rows = projected.Rows;
@@ -312,6 +312,8 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
         if (_configuration.DatastoreDirectory is not null && Node is { } node && Announced is { } announced && announced != node.ChosenAddresses)
             _projected = [.. _projected, new("underlay", $"this node sends from {string.Join(',', Underlay.Own)}, and other nodes take its Node's word for {string.Join(',', node.Underlay)}; give the Node the annotation {Datastore.Manifests.FromManifest.AddressesAnnotation}: \"{string.Join(',', announced)}\".")];
         Mtu = projected.Mtu;
+        _mtuSource = projected.MtuSource;
+        Aim(projected);
         _nodeStale = false;
     }
 

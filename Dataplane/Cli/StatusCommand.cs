@@ -32,12 +32,14 @@ internal static class StatusCommand
         Field("node", $"{status.Node}, pods in {Or(string.Join(", ", status.PodCidrs), "no prefix")}");
         Field("agent", string.Create(CultureInfo.InvariantCulture, $"{status.Version}, up {Ago(now - status.Started)}, {status.MemoryBytes / 1048576.0:0.0} MB"));
         Field("datastore", status.Synced ? "read" : "not read completely yet: nothing is in force before that");
-        Field("encapsulation", string.Create(CultureInfo.InvariantCulture, $"{status.Encapsulation}, MTU of pods {status.Mtu}"));
+        Field("encapsulation", string.Create(CultureInfo.InvariantCulture, $"{status.Encapsulation}, MTU of pods {status.Mtu}{(status.MtuSource.Length > 0 ? $" ({status.MtuSource})" : "")}"));
+        Field("underlay", Or(string.Join("; ", status.Underlay), "no address"));
+        Field("checksums", status.SoftwareChecksums.Count == 0 ? "left to the network card where it can" : $"made by the kernel for {string.Join(", ", status.SoftwareChecksums)}");
         Field("policies", string.Create(CultureInfo.InvariantCulture, $"{status.Policies.Admin} admin, {status.Policies.NetworkPolicy} network, {status.Policies.Baseline} baseline"));
         Field("last commit", When(status.LastCommit, now));
         Field("last resync", When(status.LastResync, now));
         Field("repaired", string.Create(CultureInfo.InvariantCulture, $"{status.DriftRepaired} changes of others since the start"));
-        Listing("peers", status.Peers.Select(peer => $"{peer.Node} {string.Join(", ", peer.Addresses)} for {Or(string.Join(", ", peer.PodCidrs), "no prefix")}"), text);
+        Listing("peers", status.Peers.Select(peer => $"{peer.Node} {string.Join(", ", peer.Addresses)} for {Or(string.Join(", ", peer.PodCidrs), "no prefix")}{Ways(peer.Ways, now)}"), text);
         Listing("pods", status.Pods.Select(pod => $"{pod.Pod} {string.Join(", ", pod.Addresses)} on {pod.Interface}"), text);
         Listing("rejected", status.Rejected.Select(rejected => rejected.ToString()), text);
         Listing("quarantined", status.Quarantined.Select(policy => $"{policy}: the kernel refused a part of it, its pods are isolated; see the log"), text);
@@ -51,6 +53,21 @@ internal static class StatusCommand
         foreach (var line in lines)
             text.Line(line, 2);
     }
+
+    // Both families fare alike, as a rule.
+    private static string Ways(IReadOnlyList<WayStatus> ways, DateTime now) =>
+        string.Concat(ways.GroupBy(way => way.Reachability).Select(alike => string.Create(CultureInfo.InvariantCulture, $"; {Spoken(alike.Key)}{(alike.Key == "unknown" ? "" : Last(alike.First(), now))}{(alike.Count() < ways.Count ? $" ({string.Join(", ", alike.Select(way => way.Address))})" : "")}")));
+
+    private static string Spoken(string reachability) => reachability switch
+    {
+        "unknown" => "not tried yet",
+        "toobig" => "full-size packets LOST",
+        "closed" => "NOT REACHED through the tunnel",
+        "silent" => "NOT REACHED",
+        var other => other,
+    };
+
+    private static string Last(WayStatus way, DateTime now) => way.LastAnswer is { } then ? string.Create(CultureInfo.InvariantCulture, $" {Ago(now - then)} ago in {way.RoundTripMilliseconds:0.0} ms") : ", never was";
 
     private static string Or(string text, string otherwise) => text.Length > 0 ? text : otherwise;
 

@@ -33,7 +33,7 @@ public static class NodeProjection
         Array.Sort(all, (left, right) => string.CompareOrdinal(left.Name, right.Name));
         var granted = Grant(all, degradations);
 
-        var mtu = Mtu(configuration, self, all, underlay, degradations);
+        var (mtu, mtuSource) = Mtu(configuration, self, all, underlay, degradations);
         var rows = new RowLists();
         if (underlay.Addresses.Count > 0 && granted[nodeName].Count > 0)
         {
@@ -50,7 +50,7 @@ public static class NodeProjection
             rows.Add(new(prefix, RouteType.Unreachable, null, null));
         AddPods(rows, attachments, underlay.OfIPv6, degradations);
         var network = new PodNetwork(Union(self.PodCidrs), Union(self.PodCidrs.Concat(granted.Values.SelectMany(prefixes => prefixes))));
-        return new(rows.Sorted() with { PodSource = underlay.OfIPv6 }, network, mtu, degradations.OrderBy(degradation => degradation.ToString(), StringComparer.Ordinal).ToEquatableArray());
+        return new(rows.Sorted() with { PodSource = underlay.OfIPv6 }, network, mtu, degradations.OrderBy(degradation => degradation.ToString(), StringComparer.Ordinal).ToEquatableArray()) { MtuSource = mtuSource };
     }
 
     /// <summary>The rows of one attachment, in the order of its addresses; those of two attachments differ unless they have the same address.</summary>
@@ -115,22 +115,25 @@ public static class NodeProjection
     }
 
     // What fits every way that is in use. With both families in use it is the smaller that counts, since a pod's interface has one MTU.
-    private static int Mtu(OverlayConfiguration configuration, Node self, Node[] all, Underlay underlay, List<Degradation> degradations)
+    private static (int Mtu, string Source) Mtu(OverlayConfiguration configuration, Node self, Node[] all, Underlay underlay, List<Degradation> degradations)
     {
         var shared = all.Where(node => node.Name != self.Name).Select(node => PeerRows.Shared(underlay, node)).Where(families => families.Count > 0).ToList();
         var inTunnels = shared.Select(families => families[0]).ToHashSet();
         var asTheyAre = configuration.CrossSubnet || configuration.Encapsulation == Encapsulation.None ? shared.SelectMany(families => families).ToHashSet() : [];
         var ways = underlay.Addresses.Where((address, i) => i == 0 || inTunnels.Contains(address.Prefix.Family))
-            .Select(address => (Most: address.Mtu - PeerRows.Overhead(configuration.Encapsulation, address.Prefix.Family), Underlay: address.Mtu))
-            .Concat(underlay.Addresses.Where(address => asTheyAre.Contains(address.Prefix.Family)).Select(address => (address.Mtu, address.Mtu)))
-            .DefaultIfEmpty((Underlay.EthernetMtu - PeerRows.Overhead(configuration.Encapsulation, Family.IPv6), Underlay.EthernetMtu));
-        var (most, narrowest) = ways.Min();
+            .Select(address => (Most: address.Mtu - PeerRows.Overhead(configuration.Encapsulation, address.Prefix.Family), Underlay: address))
+            .Concat(underlay.Addresses.Where(address => asTheyAre.Contains(address.Prefix.Family)).Select(address => (Most: address.Mtu, Underlay: address)))
+            .DefaultIfEmpty((Most: Underlay.EthernetMtu - PeerRows.Overhead(configuration.Encapsulation, Family.IPv6), Underlay: new DeviceAddress("", new(InetAddress.Parse("::"), 0), Underlay.EthernetMtu)));
+        var (most, over) = ways.MinBy(way => (way.Most, way.Underlay.Mtu));
+        var narrowest = over.Mtu;
         var mtu = configuration.Mtu ?? most;
         if (mtu > most)
             degradations.Add(new("mtu", $"packets of {mtu} bytes do not fit the underlay's {narrowest} once encapsulated: set mtu to {most} or less, or to auto."));
         if (mtu < 1280 && self.PodCidrs.Any(prefix => prefix.Family == Family.IPv6))
             degradations.Add(new("mtu", $"IPv6 needs 1280 bytes and pods would have {mtu}: raise the MTU of the underlay's device, now {narrowest}."));
-        return mtu;
+        var overhead = narrowest - most;
+        var source = configuration.Mtu is not null ? "as configured" : $"{narrowest} of {(over.Device.Length > 0 ? over.Device : "an underlay that is assumed")}{(overhead > 0 ? $" less {overhead} for {configuration.Encapsulation.ToString().ToLowerInvariant()} over {over.Prefix.Family}" : "")}";
+        return (mtu, source);
     }
 
     private static void AddPods(RowLists rows, IReadOnlyCollection<Attachment> attachments, InetAddress? source, List<Degradation> degradations)

@@ -37,4 +37,8 @@ public readonly record struct Degradation(string Subject, string Reason)
 /// <param name="Network">For the ruleset.</param>
 /// <param name="Mtu">Of the tunnel device and of pods' interfaces, bytes.</param>
 /// <param name="Degradations">Sorted by subject.</param>
-public sealed record ProjectedNode(NodeRows Rows, PodNetwork Network, int Mtu, EquatableArray<Degradation> Degradations);
+public sealed record ProjectedNode(NodeRows Rows, PodNetwork Network, int Mtu, EquatableArray<Degradation> Degradations)
+{
+    /// <summary>Where <see cref="Mtu"/> comes from, for people: <c>1500 of eth0 less 50 for vxlan over IPv4</c>.</summary>
+    public string MtuSource { get; init; } = "";
+}

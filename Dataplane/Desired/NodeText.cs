@@ -25,7 +25,7 @@ public static class NodeText
     }
 
     /// <summary><c>overlay-vxlan mtu 1450 link/ether 02:… vxlan id 4096 local 192.0.2.1 dstport 4789 nolearning</c>.</summary>
-    public static string Print(Link row) => row.Kind switch
+    public static string Print(Link row) => row.SoftwareChecksums ? $"{Print(row with { SoftwareChecksums = false })} (ethtool: tx-checksumming off)" : row.Kind switch
     {
         LinkKind.Vxlan vxlan => $"{row.Name} mtu {row.Mtu} link/ether {row.Mac} vxlan id {vxlan.Vni} local {vxlan.Local} dstport {vxlan.Port} nolearning",
         LinkKind.Ipip ipip => $"{row.Name} mtu {row.Mtu} link/ipip {ipip.Local} ipip remote any local {ipip.Local} ttl 64",

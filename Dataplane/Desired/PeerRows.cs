@@ -97,7 +97,7 @@ internal sealed class PeerRows(OverlayConfiguration configuration, Node self, Un
     }
 
     /// <summary>The address by which other nodes reach a node, or null.</summary>
-    private static InetAddress? AddressOf(Node node, Family family)
+    public static InetAddress? AddressOf(Node node, Family family)
     {
         foreach (var address in node.Underlay)
         {
@@ -184,7 +184,7 @@ internal sealed class PeerRows(OverlayConfiguration configuration, Node self, Un
             _ => throw new UnreachableException(),
         };
         if (!rows.Links.Exists(link => link.Name == name))
-            rows.Links.Add(new(name, kind, kind is LinkKind.Vxlan ? Ownership.VtepMac(self.Name) : null, mtu));
+            rows.Links.Add(new(name, kind, kind is LinkKind.Vxlan ? Ownership.VtepMac(self.Name) : null, mtu) { SoftwareChecksums = underlay.SoftwareChecksums.Contains(name) });
         var address = new Address(name, Cidr.Host(_own[pods]));
         if (!rows.Addresses.Contains(address))
             rows.Addresses.Add(address);

@@ -76,6 +76,9 @@ public abstract record LinkKind
 /// <param name="Mtu">Bytes.</param>
 public sealed record Link(string Name, LinkKind Kind, MacAddress? Mac, int Mtu)
 {
+    /// <summary>Whether the kernel makes the checksums of what the device sends, instead of leaving them to whatever sends it in the end.</summary>
+    public bool SoftwareChecksums { get; init; }
+
     /// <summary>As its tool prints it.</summary>
     public override string ToString() => NodeText.Print(this);
 }

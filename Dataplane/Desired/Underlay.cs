@@ -16,6 +16,9 @@ public sealed record Underlay(EquatableArray<DeviceAddress> Addresses, Equatable
     /// <summary>What is assumed where there is no device to ask: Ethernet's.</summary>
     public const int EthernetMtu = 1500;
 
+    /// <summary>Devices of ours whose packets' checksums the kernel is to make: what sends them in the end would make them wrong.</summary>
+    public EquatableArray<string> SoftwareChecksums { get; init; } = [];
+
     /// <summary>The one of a family, or null.</summary>
     public DeviceAddress? Of(Family family)
     {

@@ -81,7 +81,7 @@ public sealed class LinkTable(NetlinkSocket socket) : KernelTable<string, Link>
     };
 
     // A device that is down differs in its MTU.
-    private static Link Row(LinkMessage link, LinkKind kind) => new(link.Name, kind, kind is LinkKind.Vxlan ? link.Address : null, link.IsUp ? link.Mtu : 0);
+    private Link Row(LinkMessage link, LinkKind kind) => new(link.Name, kind, kind is LinkKind.Vxlan ? link.Address : null, link.IsUp ? link.Mtu : 0) { SoftwareChecksums = Ethtool.TxChecksum(socket, link.Name) == false };
 
     private void Make(Link link)
     {
@@ -157,6 +157,8 @@ public sealed class LinkTable(NetlinkSocket socket) : KernelTable<string, Link>
         LinkMessage.WriteSet(writer, socket.NextSequence(), new() { Index = index, AddrGenMode = In6AddrGenMode.IN6_ADDR_GEN_MODE_NONE });
         LinkMessage.WriteSet(writer, socket.NextSequence(), new() { Index = index, Address = link.Mac, Mtu = link.Mtu, Up = true });
         socket.Request(writer, $"RTM_NEWLINK {NodeText.Print(link)}");
+        if (link.SoftwareChecksums)
+            Ethtool.SetTxChecksum(socket, link.Name, on: false);
         _devices[link.Name] = index;
         Rows.Observe(link.Name, link);
         if (LinkMessage.Get(socket, index) is { } made)

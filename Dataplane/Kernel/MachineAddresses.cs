@@ -12,11 +12,15 @@ public static class MachineAddresses
     /// <param name="kernel">The node's kernel.</param>
     /// <param name="choice">How its addresses are found.</param>
     /// <param name="internalIPs">Of its Node.</param>
+    /// <param name="softwareChecksums">Devices of ours that are to have no checksum offload. One that has none now keeps it so: whoever switched it off had a reason.</param>
     /// <exception cref="NetlinkException">The kernel refused to tell.</exception>
-    public static Underlay Underlay(NodeKernel kernel, NodeAddressChoice choice, EquatableArray<InetAddress> internalIPs)
+    public static Underlay Underlay(NodeKernel kernel, NodeAddressChoice choice, EquatableArray<InetAddress> internalIPs, IReadOnlySet<string> softwareChecksums)
     {
         var source = choice is NodeAddressChoice.Reaching reaching ? RouteMessage.Get(kernel.Route, reaching.Target)?.PrefSrc : null;
-        return Desired.Underlay.Choose(choice, internalIPs, Find(kernel.Route), source);
+        return Desired.Underlay.Choose(choice, internalIPs, Find(kernel.Route), source) with
+        {
+            SoftwareChecksums = Ownership.Tunnels.Where(device => softwareChecksums.Contains(device) || Ethtool.TxChecksum(kernel.Route, device) == false).Order(StringComparer.Ordinal).ToEquatableArray(),
+        };
     }
 
     /// <summary>Whether an address can be a node's own towards others: not link-local, nor the machine's loopback.</summary>

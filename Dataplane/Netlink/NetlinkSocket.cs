@@ -99,6 +99,9 @@ public sealed class NetlinkSocket : IDisposable
         throw new NetlinkException(Errno.EINTR, operation, $"the dump was interrupted by changes {DumpAttempts} times");
     }
 
+    /// <summary>ioctl(2), which for devices is the same on every socket of their namespace; -1 with errno set when it fails.</summary>
+    internal unsafe int Ioctl(nuint request, void* argument) => Libc.ioctl(_endpoint.Handle, request, argument);
+
     /// <summary>Closes the socket.</summary>
     public void Dispose() => _endpoint.Dispose();
 

@@ -21,6 +21,15 @@ internal sealed record StatusReport
     /// <summary>MTU of pods' interfaces, bytes; 0 before the first commit.</summary>
     public required int Mtu { get; init; }
 
+    /// <summary>Where <see cref="Mtu"/> comes from: <c>1500 of eth0 less 50 for vxlan over IPv4</c>; empty before the first commit.</summary>
+    public required string MtuSource { get; init; }
+
+    /// <summary>What carries packets between nodes: <c>192.0.2.1 on eth0, MTU 1500</c>, one of each family at most.</summary>
+    public required IReadOnlyList<string> Underlay { get; init; }
+
+    /// <summary>Tunnel devices of which the kernel makes the checksums, as their offload is off; <see cref="Degraded"/> says why when the agent found it broken.</summary>
+    public required IReadOnlyList<string> SoftwareChecksums { get; init; }
+
     /// <summary>This node's pod prefixes.</summary>
     public required IReadOnlyList<string> PodCidrs { get; init; }
 
@@ -57,9 +66,18 @@ internal sealed record StatusReport
 
 /// <summary>Another node.</summary>
 /// <param name="Node">Its name.</param>
-/// <param name="Addresses">InternalIPs.</param>
+/// <param name="Addresses">By which it is reached.</param>
 /// <param name="PodCidrs">Its pod prefixes.</param>
-internal sealed record PeerStatus(string Node, IReadOnlyList<string> Addresses, IReadOnlyList<string> PodCidrs);
+/// <param name="Ways">To it, of each family; none when it is unreachable by configuration, which <see cref="StatusReport.Degraded"/> explains.</param>
+internal sealed record PeerStatus(string Node, IReadOnlyList<string> Addresses, IReadOnlyList<string> PodCidrs, IReadOnlyList<WayStatus> Ways);
+
+/// <summary>A way to another node, as it was last tried by an ICMP echo request.</summary>
+/// <param name="Address">What answers at its other end.</param>
+/// <param name="Device">By which packets leave.</param>
+/// <param name="Reachability"><c>unknown</c> (not tried yet), <c>reached</c>, <c>toobig</c> (small packets only), <c>closed</c> (only on the underlay), <c>silent</c>.</param>
+/// <param name="LastAnswer">When (UTC) an answer last came; null: never.</param>
+/// <param name="RoundTripMilliseconds">Of that answer.</param>
+internal sealed record WayStatus(string Address, string Device, string Reachability, DateTime? LastAnswer, double? RoundTripMilliseconds);
 
 /// <summary>A pod wired on the node.</summary>
 /// <param name="Pod">namespace/name.</param>

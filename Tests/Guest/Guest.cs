@@ -70,6 +70,7 @@ internal static class Guest
             var (code, said) = Execute("sh", Path.Combine(SourceTree.Root, "Tests", "Guest", "guest.sh"), Path.Combine(SourceTree.Root, "artifacts", "guest"), share);
             if (code == Unavailable)
                 return new(said.TrimEnd().Split('\n')[^1], "", []);
+            File.WriteAllText(Path.Combine(SourceTree.Root, "artifacts", "guest", "output"), Read("output")); // which test took how long
             var results = Read("results").Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonSerializer.Deserialize<GuestResult>(line)!).ToDictionary(result => result.Name);
             return new(null, $"guest.sh ended with {code}, the tests with {Read("status").Trim()}.\n{said}\n{Read("output")}", results);
         }

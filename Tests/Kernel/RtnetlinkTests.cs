@@ -51,6 +51,10 @@ public sealed class RtnetlinkTests
             Is.EqualTo((true, "container-1", 79u, "veth", (int?)2, 1450, (In6AddrGenMode?)In6AddrGenMode.IN6_ADDR_GEN_MODE_NONE)));
     }
 
+    [Test]
+    public void Links_of_a_kind_that_the_kernel_does_not_know_are_none() =>
+        Assert.That(LinkMessage.Dump(_socket, "no-such-kind"), Is.Empty, "the kernel itself would send all");
+
     [TestCase("192.0.2.1", "local")]
     [TestCase("2001:db8::1", "local6")]
     public void A_vxlan_link_is_as_asked_for_and_reads_back_equal(string local, string key)

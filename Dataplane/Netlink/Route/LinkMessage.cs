@@ -104,7 +104,10 @@ public sealed record LinkMessage
     {
         using var writer = new NetlinkWriter();
         WriteGet(writer, NLM_F_DUMP, socket.NextSequence(), new LinkSettings(), kind);
-        return socket.Query<LinkMessage>(writer, static (message, rows) => rows.Add(Parse(message)), "RTM_GETLINK dump");
+        var links = socket.Query<LinkMessage>(writer, static (message, rows) => rows.Add(Parse(message)), "RTM_GETLINK dump");
+        if (kind is not null)
+            links.RemoveAll(link => link.Kind != kind); // A kernel that does not know the kind yet, its module not being loaded, sends all.
+        return links;
     }
 
     /// <summary>The link of that name, null when there is none. Equivalent to: <c>ip -d link show dev NAME</c>.</summary>
