@@ -67,7 +67,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
                 Log.SysctlChanged(log, setting);
             var reaper = new Reaper(configuration, log);
             using var prober = new Prober(log);
-            var pages = new NodePages(_snapshots.Writer, () => _status with { Flows = revocation.Looks, Reaped = reaper.Freed }, LoopPatience);
+            var pages = new NodePages(_snapshots.Writer, () => _status with { Flows = revocation.Looks, Reaped = reaper.Freed, Ways = prober.Findings.CountBy(finding => finding.Reachability).ToDictionary() }, LoopPatience);
             var shared = configuration.MetricsAddress == configuration.HealthAddress;
             using var metrics = HttpEndpoint.Listen("metrics.address", configuration.MetricsAddress, shared ? pages.All : pages.Metrics);
             using var health = HttpEndpoint.Listen("health.address", shared ? "" : configuration.HealthAddress, pages.Health);

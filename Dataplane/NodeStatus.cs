@@ -1,5 +1,6 @@
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Kernel;
+using Overlay.Dataplane.Probing;
 using Overlay.Dataplane.Store;
 using Overlay.PolicyEngine.Model;
 
@@ -54,6 +55,9 @@ internal sealed record NodeStatus
 
     /// <summary>Things freed that were left of pods, by kind, since the start.</summary>
     public IReadOnlyDictionary<string, long> Reaped { get; init; } = new Dictionary<string, long>();
+
+    /// <summary>Ways to other nodes, by how far packets come.</summary>
+    public IReadOnlyDictionary<Reachability, int> Ways { get; init; } = new Dictionary<Reachability, int>();
 
     /// <summary>Looks at established connections.</summary>
     public FlowLooks Flows { get; init; } = FlowLooks.None;

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Overlay.Dataplane.Cni;
+using Overlay.Dataplane.Probing;
 using Overlay.PolicyEngine.Model;
 
 namespace Overlay.Dataplane.Metrics;
@@ -63,6 +64,9 @@ internal sealed class PrometheusText
 
     private void Work(NodeStatus status)
     {
+        Family("overlay_ways", "gauge", "Ways to other nodes, by how far packets come: one for each node and family of its pods.");
+        foreach (var reachability in Enum.GetValues<Reachability>())
+            Sample(status.Ways.GetValueOrDefault(reachability), ("reachability", reachability.ToString().ToLowerInvariant()));
         Family("overlay_rulesets_committed_total", "counter", "Changes of the nftables ruleset that the kernel has taken.").Sample(status.RulesetsCommitted);
         Family("overlay_drift_repaired_total", "counter", "Rows, rules and sysctls repaired that somebody else had changed.").Sample(status.DriftRepaired);
         Family("overlay_reaped_total", "counter", "Things freed that were left of pods which no runtime deleted, by kind.");

@@ -46,7 +46,7 @@ public class CniBenchmark
 
     private static void Measure(TestCluster cluster, TestNode node, NetnsFixture[] pods)
     {
-        var ours = new Contender("overlay", Programs.OverlayCni, node.Configuration([]), cluster.Folder, node.AgentId);
+        var ours = new Contender("overlay", Programs.Usual.OverlayCni, node.Configuration([]), cluster.Folder, node.AgentId);
         var ptp = new Contender("ptp", Path.Combine(Folder, "ptp"), $$$"""
             {"cniVersion":"1.0.0","name":"bench","type":"ptp","mtu":1450,"ipam":{"type":"host-local","dataDir":"{{{cluster.Folder}}}/ptp-networks",
              "ranges":[[{"subnet":"10.99.0.0/20"}],[{"subnet":"fd00:99::/64"}]],"routes":[{"dst":"0.0.0.0/0"},{"dst":"::/0"}]}}

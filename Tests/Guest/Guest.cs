@@ -1,7 +1,6 @@
-using System.Diagnostics;
 using System.Reflection;
-using System.Runtime.InteropServices;
 using System.Text.Json;
+using Overlay.Tests.Kernel;
 
 namespace Overlay.Tests.Guest;
 
@@ -30,9 +29,6 @@ internal static class Guest
     /// <summary>Whether the tests of a fixture run in the guest, and this process does not: there is nothing to be set up for them here.</summary>
     public static bool Keeps(object fixture) => !IsHere && fixture.GetType().IsDefined(typeof(InGuestAttribute), inherit: true);
 
-    /// <summary>Where the agent and the plugin are, as native programs.</summary>
-    public static string NativePrograms { get; } = Path.Combine(SourceTree.Root, "artifacts", "bin");
-
     /// <summary>Ends the current test with the result that it had in the guest.</summary>
     public static void Conclude(string test)
     {
@@ -51,23 +47,17 @@ internal static class Guest
     {
         if (!OperatingSystem.IsLinux() || !Environment.IsPrivilegedProcess)
             return new("Needs root on Linux: it boots a machine that sees all files.", "", []);
-        foreach (var project in (string[])["Dataplane", "CniShim"])
-        {
-            var (code, said) = Execute(Path.Combine(DotnetRoot, "dotnet"), "publish", Path.Combine(SourceTree.Root, project), "-c", "Release", "-o", NativePrograms, "-v", "quiet");
-            if (code != 0)
-                return new(null, $"dotnet publish {project} failed: {said}", []);
-        }
-
+        _ = Programs.Native;
         var share = Directory.CreateTempSubdirectory("overlay-guest-").FullName;
         try
         {
             // Nothing of the compiler's second thoughts is worth its time there.
             File.WriteAllText(Path.Combine(share, "script"), $"""
-                export {Variable}=1 OVERLAY_BENCH='{Environment.GetEnvironmentVariable("OVERLAY_BENCH")}' DOTNET_ROOT='{DotnetRoot}' DOTNET_EnableDiagnostics=0 DOTNET_TieredPGO=0 DOTNET_TC_CallCountThreshold=7FFF
-                exec '{DotnetRoot}/dotnet' '{Assembly.GetExecutingAssembly().Location}' /run/share/results
+                export {Variable}=1 OVERLAY_BENCH='{Environment.GetEnvironmentVariable("OVERLAY_BENCH")}' DOTNET_ROOT='{Programs.DotnetRoot}' DOTNET_EnableDiagnostics=0 DOTNET_TieredPGO=0 DOTNET_TC_CallCountThreshold=7FFF
+                exec '{Programs.DotnetRoot}/dotnet' '{Assembly.GetExecutingAssembly().Location}' /run/share/results
 
                 """);
-            var (code, said) = Execute("sh", Path.Combine(SourceTree.Root, "Tests", "Guest", "guest.sh"), Path.Combine(SourceTree.Root, "artifacts", "guest"), share);
+            var (code, said) = Programs.Execute("sh", Path.Combine(SourceTree.Root, "Tests", "Guest", "guest.sh"), Path.Combine(SourceTree.Root, "artifacts", "guest"), share);
             if (code == Unavailable)
                 return new(said.TrimEnd().Split('\n')[^1], "", []);
             File.WriteAllText(Path.Combine(SourceTree.Root, "artifacts", "guest", "output"), Read("output")); // which test took how long
@@ -81,18 +71,6 @@ internal static class Guest
 
         string Read(string file) => File.Exists(Path.Combine(share, file)) ? File.ReadAllText(Path.Combine(share, file)) : "";
     }
-
-    // Exit code, and both streams, standard error last.
-    private static (int ExitCode, string Said) Execute(string file, params string[] arguments)
-    {
-        using var process = Process.Start(new ProcessStartInfo(file, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
-        var (output, error) = (process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
-        process.WaitForExit();
-        return (process.ExitCode, $"{output.GetAwaiter().GetResult()}{error.GetAwaiter().GetResult()}");
-    }
-
-    // The runtime's folder is ROOT/shared/Microsoft.NETCore.App/VERSION/.
-    private static string DotnetRoot => Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", ".."));
 
     private sealed record GuestRun(string? Obstacle, string Output, IReadOnlyDictionary<string, GuestResult> Results)
     {

@@ -29,7 +29,7 @@ public class AgentTests
         _cluster = TestCluster.Create(1);
         var node = _cluster.Nodes[0];
         var state = Path.GetDirectoryName(node.Attachments)!;
-        var second = node.Net.TryRun($"{Programs.Overlay} agent --node-name {node.Name} --datastore directory:{_cluster.Manifests} --socket {node.Socket}2 --state-dir {state}");
+        var second = node.Net.TryRun($"{Programs.Usual.Overlay} agent --node-name {node.Name} --datastore directory:{_cluster.Manifests} --socket {node.Socket}2 --state-dir {state}");
         Assert.That((second.ExitCode, second.Error.Trim()), Is.EqualTo((1, $"overlay agent: the agent ended: another agent runs on {state} (it holds {state}/agent.lock); stop it, or give this one a stateDir and a socket of its own.")));
         Assert.That(second.Output, Does.Not.Contain("   at "), "no stack trace");
         Assert.That(node.Ask("STATUS"), Is.Not.Null);

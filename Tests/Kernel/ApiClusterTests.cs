@@ -104,7 +104,7 @@ public class ApiClusterTests(string which) : ApiClusterFixture(which)
         var value = ApiCluster.Pod("shop/db", "node-2", "db");
         value["status"] = new JsonObject { ["phase"] = "Running", ["podIP"] = "10.42.2.9", ["podIPs"] = new JsonArray(new JsonObject { ["ip"] = "10.42.2.9" }) };
         await Cluster.PutAsync(value);
-        using var render = Second.Net.Start(Programs.Overlay, ["render", "--node-name", "node-2", .. Cluster.Nodes.Datastore]);
+        using var render = Second.Net.Start(Programs.Usual.Overlay, ["render", "--node-name", "node-2", .. Cluster.Nodes.Datastore]);
         var (output, error) = (render.StandardOutput.ReadToEndAsync(), render.StandardError.ReadToEndAsync());
         await render.WaitForExitAsync();
         Assert.That(render.ExitCode, Is.Zero, await error);

@@ -53,7 +53,7 @@ public class BadInputTests
         var machine = _cluster.Join("machine");
         var file = Path.Combine(_cluster.Folder, "overlay.yaml");
         File.WriteAllText(file, $"nodeName: machine\ndatastore: directory:{_cluster.Manifests}\nsocket: {machine.Socket}\ncolour: red\n");
-        var answer = machine.Net.TryRun($"{Programs.Overlay} agent --config {file}");
+        var answer = machine.Net.TryRun($"{Programs.Usual.Overlay} agent --config {file}");
         Assert.That(answer.ExitCode, Is.EqualTo(2));
         Assert.That(answer.Error, Does.Match($@"\Aoverlay agent: {Regex.Escape(file)}:4: there is no key colour; accepted: nodeName, datastore, [^\n]+\n\z"));
         Assert.That(machine.Net.Run("nft list ruleset") + machine.Net.Run("ip -o link show type vxlan"), Is.Empty);
@@ -166,7 +166,7 @@ public class BadInputTests
     {
         _cluster = TestCluster.Create(0);
         var machine = _cluster.Join("machine");
-        var nobody = $"setpriv --reuid=65534 --regid=65534 --clear-groups {Programs.Overlay}";
+        var nobody = $"setpriv --reuid=65534 --regid=65534 --clear-groups {Programs.Usual.Overlay}";
         if (machine.Net.TryRun($"{nobody} --version") is { ExitCode: not 0 } unable)
             Assert.Ignore($"Needs setpriv, and a build that everybody may run: {unable.Error}");
         var answer = machine.Net.TryRun($"{nobody} agent --node-name machine --datastore directory:{_cluster.Manifests}");

@@ -30,7 +30,7 @@ public sealed partial class CrashTests
             Assert.Ignore("The native programs have no fault points.");
         if (_cluster is not null)
             return;
-        _cluster = TestCluster.Create(0);
+        _cluster = TestCluster.CreateWithFaultPoints();
         _cluster.ApplyNode("node-1", ["192.168.7.1"], ["10.42.1.0/24", "fd00:42:1::/64"]);
         _cluster.Join("node-1", "192.168.7.1");
         StartAgent();

@@ -10,7 +10,7 @@ namespace Overlay.Tests.Kernel;
 /// </summary>
 public class DemoTests
 {
-    private static readonly string Overlay = Programs.Overlay;
+    private static readonly string Overlay = Programs.Usual.Overlay;
     private NetnsFixture _host = null!;
     private string _before = "";
 

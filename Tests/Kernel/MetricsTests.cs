@@ -47,7 +47,7 @@ public class MetricsTests
     public void An_address_that_is_taken_is_said_in_one_line()
     {
         var node = Start("--metrics-address", ":9091");
-        var answer = node.Net.TryRun($"{Programs.Overlay} agent --node-name node-2 --datastore directory:{_cluster.Manifests} --socket {node.Socket}2 --state-dir {_cluster.Folder}/state2 --metrics-address :9091");
+        var answer = node.Net.TryRun($"{Programs.Usual.Overlay} agent --node-name node-2 --datastore directory:{_cluster.Manifests} --socket {node.Socket}2 --state-dir {_cluster.Folder}/state2 --metrics-address :9091");
         Assert.That(answer.ExitCode, Is.EqualTo(1));
         Assert.That(answer.Error.Trim(), Is.EqualTo("overlay agent: the agent ended: Cannot serve metrics on :9091 (metrics.address): Address already in use."));
     }

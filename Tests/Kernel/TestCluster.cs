@@ -54,11 +54,17 @@ internal sealed class TestCluster : IDisposable
     /// <summary>Flags that say where agents find the cluster; by default the folder.</summary>
     public IReadOnlyList<string> Datastore { get; set; } = [];
 
+    /// <summary>What the nodes run.</summary>
+    public Programs Programs { get; init; } = Programs.Usual;
+
     /// <summary>What the agents are configured with, as far as it shows in rulesets: the flags are for the caller to give.</summary>
     public OverlayConfiguration Configuration { get; set; } = new();
 
     /// <summary>A cluster without nodes.</summary>
     public static TestCluster CreateEmpty() => new();
+
+    /// <summary>A cluster without nodes, whose agents and plugins die where they are told to.</summary>
+    public static TestCluster CreateWithFaultPoints() => new() { Programs = Programs.WithFaultPoints };
 
     /// <summary>Makes nodes <c>node-1</c> …, with pod prefixes <c>10.42.N.0/24</c> and <c>fd00:42:N::/64</c>, and starts their agents.</summary>
     public static TestCluster Create(int nodes, bool ipv6Underlay = false) => Make(cluster =>

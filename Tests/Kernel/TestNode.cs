@@ -89,8 +89,8 @@ internal sealed class TestNode : IDisposable
     public void BeginAgent(params string[] more)
     {
         string[] program = HasReadOnlySysctls
-            ? ["unshare", "--mount", "sh", "-c", "mount --bind -o ro /proc/sys /proc/sys && exec \"$0\" \"$@\"", Programs.Overlay]
-            : [Programs.Overlay];
+            ? ["unshare", "--mount", "sh", "-c", "mount --bind -o ro /proc/sys /proc/sys && exec \"$0\" \"$@\"", _cluster.Programs.Overlay]
+            : [_cluster.Programs.Overlay];
         _agent = Net.Start(
             new() { ["FAULT_POINT_FILE"] = FaultFile },
             program[0],
@@ -158,7 +158,7 @@ internal sealed class TestNode : IDisposable
     /// <summary>Runs a verb of <c>overlay</c> against this node's agent.</summary>
     public CommandOutput Overlay(params string[] arguments)
     {
-        using var process = Process.Start(new ProcessStartInfo(Programs.Overlay, [.. arguments, "--socket", Socket]) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        using var process = Process.Start(new ProcessStartInfo(_cluster.Programs.Overlay, [.. arguments, "--socket", Socket]) { RedirectStandardOutput = true, RedirectStandardError = true })!;
         var (output, error) = (process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
         process.WaitForExit();
         return new(process.ExitCode, output.GetAwaiter().GetResult(), error.GetAwaiter().GetResult());
@@ -199,14 +199,14 @@ internal sealed class TestNode : IDisposable
     /// <summary>Runs the plugin in this node's namespace, as a runtime would.</summary>
     public CommandOutput Plugin(string command, string containerId, string netns, string pod, string configuration, string podUid = "")
     {
-        var start = new ProcessStartInfo(Programs.OverlayCni) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo(_cluster.Programs.OverlayCni) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         var (podNamespace, podName) = (pod.Split('/')[0], pod.Split('/')[1]);
         start.Environment["FAULT_POINT_FILE"] = FaultFile;
         start.Environment["CNI_COMMAND"] = command;
         start.Environment["CNI_CONTAINERID"] = containerId;
         start.Environment["CNI_NETNS"] = netns;
         start.Environment["CNI_IFNAME"] = "eth0";
-        start.Environment["CNI_PATH"] = Path.GetDirectoryName(Programs.OverlayCni);
+        start.Environment["CNI_PATH"] = _cluster.Programs.Folder;
         start.Environment["CNI_ARGS"] = $"IgnoreUnknown=1;K8S_POD_NAMESPACE={podNamespace};K8S_POD_NAME={podName}{(podUid.Length > 0 ? $";K8S_POD_UID={podUid}" : "")}";
         using var process = Net.Netns.Run(() => Process.Start(start)!);
         var (output, error) = (process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
@@ -248,14 +248,4 @@ internal sealed class TestNode : IDisposable
             pod.Dispose();
         Net.Dispose();
     }
-}
-
-/// <summary>The two programs: as they are built; in the guest and for measurements the native ones.</summary>
-internal static class Programs
-{
-    private static readonly string Folder = Guest.Guest.IsHere || Environment.GetEnvironmentVariable("OVERLAY_BENCH") == "1" ? Guest.Guest.NativePrograms : Path.Combine(AppContext.BaseDirectory, "programs");
-
-    public static string Overlay { get; } = Path.Combine(Folder, "overlay");
-
-    public static string OverlayCni { get; } = Path.Combine(Folder, "overlay-cni");
 }

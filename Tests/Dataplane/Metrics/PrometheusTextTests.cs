@@ -1,6 +1,7 @@
 using System.Text.RegularExpressions;
 using Overlay.Dataplane;
 using Overlay.Dataplane.Metrics;
+using Overlay.Dataplane.Probing;
 using Overlay.PolicyEngine.Model;
 
 namespace Overlay.Tests.Dataplane.Metrics;
@@ -28,6 +29,7 @@ public partial class PrometheusTextTests
         DriftRepaired = 4,
         Resyncs = 2,
         ResyncDuration = TimeSpan.FromMilliseconds(30),
+        Ways = new Dictionary<Reachability, int> { [Reachability.Reached] = 4, [Reachability.Closed] = 1 },
         Reaped = new Dictionary<string, long> { ["address"] = 3 },
         Flows = new(9, 1500, TimeSpan.FromMilliseconds(10), TimeSpan.FromMilliseconds(90), 12, 5, "ENOMEM"),
     };
@@ -51,6 +53,11 @@ public partial class PrometheusTextTests
         "overlay_quarantined_policies 1",
         """overlay_quarantined_policy{namespace="shop",name="web"} 1""",
         "overlay_degraded 2",
+        """overlay_ways{reachability="unknown"} 0""",
+        """overlay_ways{reachability="reached"} 4""",
+        """overlay_ways{reachability="toobig"} 0""",
+        """overlay_ways{reachability="closed"} 1""",
+        """overlay_ways{reachability="silent"} 0""",
         "overlay_rulesets_committed_total 17",
         "overlay_drift_repaired_total 4",
         """overlay_reaped_total{kind="attachment"} 0""",
