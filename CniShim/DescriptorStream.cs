@@ -26,6 +26,9 @@ internal sealed class DescriptorStream(SafeFileHandle descriptor) : Stream
         }
     }
 
+    /// <summary>Whether a person types here.</summary>
+    public bool IsTerminal => Libc.isatty(descriptor) == 1;
+
     /// <inheritdoc/>
     public override bool CanRead => true;
 

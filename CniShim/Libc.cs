@@ -76,6 +76,10 @@ internal static partial class Libc
     [LibraryImport("libc", SetLastError = true)]
     public static partial int fcntl(int fd, int operation);
 
+    /// <summary>See isatty(3).</summary>
+    [LibraryImport("libc")]
+    public static partial int isatty(SafeFileHandle fd);
+
     /// <summary>connect(2).</summary>
     [LibraryImport("libc", SetLastError = true)]
     public static partial int connect(SafeFileHandle sockfd, in SockaddrUn addr, int addrlen);

@@ -63,10 +63,8 @@ internal sealed class Plugin(CniEnvironment environment)
 
     private void Call(string command)
     {
-        var variables = CniVariables.Read(command, environment.Variable);
-        var configuration = NetworkConfiguration.Read(environment.Stdin, deadline);
-        if (CniVersion.IsSupported(configuration.CniVersion))
-            cniVersion = configuration.CniVersion; // errors, too, from here on
+        var variables = ReadVariables(command);
+        var configuration = ReadConfiguration();
         CniVersion.Require(configuration.CniVersion, command);
         configuration.Check();
         if (configuration.Type == Loopback.Type)
@@ -94,6 +92,37 @@ internal sealed class Plugin(CniEnvironment environment)
                 verbs.Status();
                 break;
         }
+    }
+
+    // Even what is wrong with them is told in the version that the runtime speaks, if stdin says it in time. Nobody who calls this by hand is kept waiting.
+    private CniVariables ReadVariables(string command)
+    {
+        try
+        {
+            return CniVariables.Read(command, environment.Variable);
+        }
+        catch (CniException)
+        {
+            try
+            {
+                if (environment.Stdin is DescriptorStream { IsTerminal: false })
+                    ReadConfiguration();
+            }
+            catch (Exception error) when (error is CniException or JsonException)
+            {
+                // the variables come first
+            }
+
+            throw;
+        }
+    }
+
+    private NetworkConfiguration ReadConfiguration()
+    {
+        var configuration = NetworkConfiguration.Read(environment.Stdin, deadline);
+        if (CniVersion.IsSupported(configuration.CniVersion))
+            cniVersion = configuration.CniVersion; // errors, too, from here on
+        return configuration;
     }
 
     // Its other verbs have nothing to do.

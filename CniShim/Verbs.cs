@@ -46,7 +46,7 @@ internal sealed class Verbs
             PodNamespace = args.PodNamespace,
             PodName = args.PodName,
             PodUid = args.PodUid,
-            Began = environment.Began,
+            Began = variables.Began ?? environment.Began,
         };
     }
 
@@ -55,12 +55,12 @@ internal sealed class Verbs
     public void Add(Action<CniResult> print)
     {
         NetworkNamespace.Require(variables.Netns, environment.OwnNetns, variables.NetnsOverride);
-        var wanted = request with
+        var wanted = ipam.Describe(request with
         {
             PortMappings = configuration.ReadPortMappings(),
             Mac = configuration.ReadMac(args.Mac),
             Bandwidth = configuration.ReadBandwidth(),
-        };
+        });
         var work = deadline.Part(AddWork);
         var given = ipam.Add(work);
         Fault.Pass(FaultPoint.ShimAddressesTaken);
@@ -161,16 +161,14 @@ internal sealed class Verbs
             .ToHashSet();
         if (own.Count == 0)
             throw new CniException(CniErrorCode.CheckFailed, $"prevResult has no interface {variables.IfName} in a sandbox");
-        var previous = new IpamResult(
-            [.. result.List("ips")
-                .Where(ip => ip.Number("interface") is not { } number || own.Contains(number))
-                .Select(IpamAddress.Read)],
-            Dns: null);
+        var ips = result.List("ips").ToLookup(ip => ip.Number("interface"));
+        var previous = new IpamResult([.. own.SelectMany(number => ips[number]).Select(IpamAddress.Read)], Dns: null);
         ipam.Check(previous.Hosts, deadline);
         Ask(
             request with
             {
                 Addresses = previous.Addresses,
+                LooseAddresses = [.. ips[null].Select(IpamAddress.Read)],
                 PreviousMac = own.Select(number => interfaces[number].Text("mac")).FirstOrDefault(mac => mac.Length > 0, ""),
                 Mac = configuration.ReadMac(args.Mac),
                 Bandwidth = configuration.ReadBandwidth(),

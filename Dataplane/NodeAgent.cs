@@ -333,7 +333,8 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
             }
 
             Log.AttachmentStale(log, attachment.Pod.ToString(), attachment.HostInterface);
-            folder.Delete(attachment.Key);
+            if (reaper.TryKeep(attachment))
+                folder.Delete(attachment.Key);
             gone.Add(attachment);
         }
 

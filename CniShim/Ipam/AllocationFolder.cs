@@ -20,6 +20,9 @@ internal readonly record struct Reservation(InetAddress Address, string Containe
 /// a file which addresses an attachment has. Nothing depends on it: an address that no claim names is opened and read.</summary>
 internal sealed class AllocationFolder
 {
+    /// <summary>The one of the conflist that the agent writes, unless the agent is told otherwise.</summary>
+    public const string OfConflist = $"{DefaultDataDir}/overlay";
+
     private const uint OwnerOnly = 0b110_000_000; // 0600
     private const string DefaultDataDir = "/var/lib/cni/networks";
 

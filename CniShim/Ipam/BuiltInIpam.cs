@@ -55,6 +55,9 @@ internal sealed class BuiltInIpam(NetworkConfiguration configuration, CniVariabl
     }
 
     /// <inheritdoc/>
+    public AgentRequest Describe(AgentRequest add) => folder.Path == AllocationFolder.OfConflist ? add : add with { AddressFolder = Path.GetFullPath(folder.Path) };
+
+    /// <inheritdoc/>
     public void Persist()
     {
         try

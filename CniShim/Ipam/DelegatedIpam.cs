@@ -1,4 +1,5 @@
 using System.Collections;
+using System.Text;
 using System.Text.Json;
 using Overlay.CniShim.Protocol;
 using Overlay.CniShim.Spec;
@@ -44,6 +45,12 @@ internal sealed class DelegatedIpam(string type, NetworkConfiguration configurat
                 TakeBack();
         }
     }
+
+    /// <inheritdoc/>
+    /// <remarks>Of a configuration that is too long the agent hears nothing: then only the runtime's DEL gives the addresses back.</remarks>
+    public AgentRequest Describe(AgentRequest add) => configuration.Stdin.Length > Delegation.MaxLength
+        ? add
+        : add with { Delegation = new(Encoding.UTF8.GetString(configuration.Stdin.Span), variables.Path, variables.Args) };
 
     /// <inheritdoc/>
     public void Persist()

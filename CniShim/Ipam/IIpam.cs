@@ -23,6 +23,9 @@ internal interface IIpam
     /// <summary>Obtains addresses; all or none.</summary>
     IpamResult Add(Deadline deadline);
 
+    /// <summary>Adds to an ADD what the agent needs to give the addresses back when no runtime ever DELs.</summary>
+    AgentRequest Describe(AgentRequest add);
+
     /// <summary>Waits until what <see cref="Add"/> obtained would survive a power cut.</summary>
     void Persist();
 

@@ -18,17 +18,7 @@ internal static class AgentLine
         json.WriteString("podNamespace", request.PodNamespace);
         json.WriteString("podName", request.PodName);
         json.WriteString("podUid", request.PodUid);
-        json.WriteStartArray("addresses");
-        foreach (var address in request.Addresses)
-        {
-            json.WriteStartObject();
-            json.WriteString("address", address.Address);
-            if (address.Gateway is not null)
-                json.WriteString("gateway", address.Gateway);
-            json.WriteEndObject();
-        }
-
-        json.WriteEndArray();
+        WriteAddresses(json, "addresses", request.Addresses);
         json.WriteStartArray("portMappings");
         foreach (var mapping in request.PortMappings)
         {
@@ -57,6 +47,12 @@ internal static class AgentLine
         json.WriteString("previousMac", request.PreviousMac);
         if (request.Bandwidth is { } bandwidth)
             WriteBandwidth(json, bandwidth);
+        if (request.LooseAddresses.Count > 0)
+            WriteAddresses(json, "looseAddresses", request.LooseAddresses);
+        if (request.AddressFolder.Length > 0)
+            json.WriteString("addressFolder", request.AddressFolder);
+        if (request.Delegation is { } delegation)
+            WriteDelegation(json, delegation);
     });
 
     /// <summary>A response with its line feed.</summary>
@@ -113,6 +109,9 @@ internal static class AgentLine
             Grace = json.Number("grace") ?? 0,
             PreviousMac = json.Text("previousMac"),
             Bandwidth = json.Find("bandwidth") is { } bandwidth ? Bandwidth.Read(bandwidth) : null,
+            LooseAddresses = [.. json.List("looseAddresses").Select(IpamAddress.Read)],
+            AddressFolder = json.Text("addressFolder"),
+            Delegation = json.Find("delegation") is { } delegation ? new(delegation.Text("configuration"), delegation.Text("path"), delegation.Text("args")) : null,
         };
     }
 
@@ -148,6 +147,30 @@ internal static class AgentLine
         json.WriteNumber("ingressBurst", bandwidth.IngressBurst);
         json.WriteNumber("egressRate", bandwidth.EgressRate);
         json.WriteNumber("egressBurst", bandwidth.EgressBurst);
+        json.WriteEndObject();
+    }
+
+    private static void WriteAddresses(Utf8JsonWriter json, string name, IReadOnlyList<IpamAddress> addresses)
+    {
+        json.WriteStartArray(name);
+        foreach (var address in addresses)
+        {
+            json.WriteStartObject();
+            json.WriteString("address", address.Address);
+            if (address.Gateway is not null)
+                json.WriteString("gateway", address.Gateway);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+    }
+
+    private static void WriteDelegation(Utf8JsonWriter json, Delegation delegation)
+    {
+        json.WriteStartObject("delegation");
+        json.WriteString("configuration", delegation.Configuration);
+        json.WriteString("path", delegation.Path);
+        json.WriteString("args", delegation.Args);
         json.WriteEndObject();
     }
 

@@ -41,8 +41,17 @@ internal sealed record AgentRequest
     /// <summary>K8S_POD_UID of CNI_ARGS; empty when not given.</summary>
     public string PodUid { get; init; } = "";
 
-    /// <summary>The addresses obtained for the pod (ADD), or those of prevResult (CHECK); CIDR text as IPAM returned it.</summary>
+    /// <summary>The addresses obtained for the pod (ADD), or those that prevResult gives to its interface (CHECK); CIDR text as IPAM returned it.</summary>
     public IReadOnlyList<IpamAddress> Addresses { get; init; } = [];
+
+    /// <summary>CHECK only: the addresses of prevResult that name no interface. They are the pod's as far as the agent wired it with them; others are another plugin's.</summary>
+    public IReadOnlyList<IpamAddress> LooseAddresses { get; init; } = [];
+
+    /// <summary>ADD only: the folder of the address files of <see cref="Network"/>; empty when it is the one that the agent's conflist names by default, or when the addresses come from another plugin.</summary>
+    public string AddressFolder { get; init; } = "";
+
+    /// <summary>ADD only: how to ask the plugin that <c>ipam.type</c> names to take its addresses back; null when the built-in allocator gave them.</summary>
+    public Delegation? Delegation { get; init; }
 
     /// <summary>ADD only: the host ports asked for, as the runtime gave them.</summary>
     public IReadOnlyList<PortMapping> PortMappings { get; init; } = [];
@@ -65,6 +74,19 @@ internal sealed record AgentRequest
 
     /// <summary>ADD and CHECK: the limits asked for; null when none is.</summary>
     public Bandwidth? Bandwidth { get; init; }
+}
+
+/// <summary>How an ADD was called whose addresses another plugin gave: what a DEL of the same attachment needs, should no runtime ever call it.</summary>
+/// <param name="Configuration">stdin, as text.</param>
+/// <param name="Path">CNI_PATH.</param>
+/// <param name="Args">CNI_ARGS.</param>
+internal sealed record Delegation(string Configuration, string Path, string Args)
+{
+    /// <summary>Longest <see cref="Configuration"/> in bytes that is told: as a text in JSON it can be six times that, and a request has an end (<see cref="AgentRequest.MaxLength"/>).</summary>
+    public const int MaxLength = AgentRequest.MaxLength / 8;
+
+    /// <summary>The variable by which the agent tells a plugin that it starts when its DEL began (<see cref="AgentRequest.Began"/>): before an ADD that may follow.</summary>
+    public const string BeganVariable = "OVERLAY_CNI_BEGAN";
 }
 
 /// <summary>One interface of one container: what CNI calls an attachment.</summary>

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using Overlay.CniShim.Protocol;
 
@@ -29,6 +30,9 @@ internal sealed record CniVariables
     /// <summary>CNI_NETNS_OVERRIDE: the plugin's own namespace is meant.</summary>
     public required bool NetnsOverride { get; init; }
 
+    /// <summary>When a DEL that the agent calls began (<see cref="Delegation.BeganVariable"/>); null when a runtime calls.</summary>
+    public long? Began { get; init; }
+
     /// <summary>The two that name the attachment.</summary>
     public Attachment Attachment => new(ContainerId, IfName);
 
@@ -59,6 +63,7 @@ internal sealed record CniVariables
             Path = variable("CNI_PATH")!,
             Args = variable("CNI_ARGS") ?? "",
             NetnsOverride = variable("CNI_NETNS_OVERRIDE")?.ToUpperInvariant() is "1" or "TRUE",
+            Began = command == "DEL" && long.TryParse(variable(Delegation.BeganVariable), NumberStyles.None, CultureInfo.InvariantCulture, out var began) ? began : null,
         };
         if (ofAttachment)
             variables.CheckAttachment();

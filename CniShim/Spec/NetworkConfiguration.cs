@@ -163,7 +163,7 @@ internal sealed record NetworkConfiguration
             while (true)
             {
                 if (stdin.CanTimeout)
-                    stdin.ReadTimeout = deadline.Milliseconds;
+                    stdin.ReadTimeout = deadline.Passed ? throw new TimeoutException() : deadline.Milliseconds; // passed: it comes byte by byte
                 var read = stdin.Read(buffer, length, buffer.Length - length);
                 if (read == 0)
                     return buffer.AsMemory(0, length);

@@ -26,6 +26,12 @@ internal sealed class AddressFolder(string ipamDir, string network)
 {
     private readonly string _folder = Path.Combine(ipamDir, network);
 
+    /// <summary>Where it is.</summary>
+    public string Folder => _folder;
+
+    /// <summary>Whether a file is in it: an address, or a claim.</summary>
+    public bool Holds(string path) => path.StartsWith(_folder + Path.DirectorySeparatorChar, StringComparison.Ordinal);
+
     /// <summary>All that is given away, in no order.</summary>
     /// <exception cref="IOException">It cannot be read.</exception>
     /// <exception cref="UnauthorizedAccessException">It must not be read.</exception>

@@ -1,21 +1,26 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Overlay.CniShim.Protocol;
 using Overlay.Dataplane.Desired;
 using Overlay.PolicyEngine.Model;
+using Attachment = Overlay.Dataplane.Desired.Attachment;
 
 namespace Overlay.Dataplane.Cni;
 
 /// <summary>This node's attachments on disk: <c>stateDir/attachments/CONTAINER@IFNAME.json</c>, one file each, so that a restarted agent knows its pods.
 /// A container id never holds an @, so no two share a name. Older agents wrote <c>CONTAINER-IFNAME.json</c>: such files are read and removed, but not written.</summary>
 /// <param name="stateDir">The configuration's <c>stateDir</c>; made when it is not there.</param>
-public sealed class AttachmentFolder(string stateDir)
+/// <param name="name">Another folder there, of attachments that are no more.</param>
+public sealed class AttachmentFolder(string stateDir, string name = AttachmentFolder.Name)
 {
     private const int ProbeSize = 1024; // bytes
 
-    private readonly string _folder = In(stateDir);
+    private const string Name = "attachments";
+
+    private readonly string _folder = In(stateDir, name);
 
     /// <summary>Where the files are in a <c>stateDir</c>.</summary>
-    public static string In(string stateDir) => Path.Combine(stateDir, "attachments");
+    public static string In(string stateDir, string name = Name) => Path.Combine(stateDir, name);
 
     /// <summary>All attachments, sorted by file name.</summary>
     /// <param name="broken">One sentence for each file that cannot be read; such files are left alone.</param>
@@ -33,7 +38,7 @@ public sealed class AttachmentFolder(string stateDir)
     /// <exception cref="UnauthorizedAccessException">It must not be written.</exception>
     public void Write(Attachment attachment)
     {
-        AtomicFile.Write(PathOf(attachment.Key), JsonSerializer.SerializeToUtf8Bytes(AttachmentFile.Of(attachment), AttachmentJson.Default.AttachmentFile));
+        AtomicFile.Write(PathOf(attachment.Key), JsonSerializer.SerializeToUtf8Bytes(AttachmentFile.Of(attachment), AttachmentJson.Default.AttachmentFile), isSecret: attachment.Delegation is not null);
         DeleteOlder(attachment.Key);
     }
 
@@ -118,6 +123,10 @@ internal sealed record AttachmentFile
 
     public long Created { get; init; }
 
+    public string AddressFolder { get; init; } = "";
+
+    public Delegation? Delegation { get; init; }
+
     public static AttachmentFile Of(Attachment attachment) => new()
     {
         ContainerId = attachment.ContainerId,
@@ -134,6 +143,8 @@ internal sealed record AttachmentFile
         Ingress = attachment.Ingress,
         Egress = attachment.Egress,
         Created = attachment.Created,
+        AddressFolder = attachment.AddressFolder,
+        Delegation = attachment.Delegation,
     };
 
     /// <exception cref="FormatException">An address cannot be read.</exception>
@@ -150,6 +161,8 @@ internal sealed record AttachmentFile
             Ingress = Limit(Ingress),
             Egress = Limit(Egress),
             Created = Created,
+            AddressFolder = AddressFolder ?? "",
+            Delegation = Delegation is { Configuration: null } or { Path: null } or { Args: null } ? throw new JsonException("a delegation lacks a field.") : Delegation,
         };
     }
 

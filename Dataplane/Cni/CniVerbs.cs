@@ -198,7 +198,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, PodChe
             return AgentError.Answer(CniErrorCode.CheckFailed, $"container {request.ContainerId} has no interface {request.IfName} that this agent wired");
         try
         {
-            List<string> damage = [.. PodCheck.Disagreements(request, attachment), .. check.Damage(attachment), .. dataplane.VerifyPolicy().Take(MostToTell)];
+            List<string> damage = [.. PodCheck.Disagreements(request, attachment), .. check.Damage(request, attachment), .. dataplane.VerifyPolicy().Take(MostToTell)];
             return damage.Count == 0
                 ? AgentResponse.Done
                 : AgentError.Answer(CniErrorCode.CheckFailed, $"interface {request.IfName} of pod {attachment.Pod} is damaged: {string.Join("; ", damage)}");
@@ -240,7 +240,7 @@ internal sealed class CniVerbs(NodeDataplane dataplane, PodWiring wiring, PodChe
             Ownership.PodInterface(request.ContainerId, request.IfName),
             MacAddress.TryParse(request.Mac, out var mac) ? mac : Ownership.PodMac(request.ContainerId, request.IfName),
             [],
-            request.Network) { Created = BootClock.Now };
+            request.Network) { Created = BootClock.Now, AddressFolder = request.AddressFolder, Delegation = request.Delegation };
         if (dataplane.Store.Attachment(attachment.Key) is not null)
             return AgentError.Answer(CniErrorCode.Io, $"container {request.ContainerId} already has interface {request.IfName}; DEL it before another ADD");
         if (request.Mac.Length > 0 && attachment.PodMac.ToString() != request.Mac)

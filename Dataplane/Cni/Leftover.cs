@@ -34,6 +34,13 @@ internal abstract record Leftover(string What, string Why)
         public override string Kind => "address";
     }
 
+    /// <summary>Addresses that another plugin gave, of an attachment that is no more.</summary>
+    public sealed record OfDelegation(Attachment Attachment, string Why) : Leftover($"what the IPAM plugin of network {Attachment.Network} gave to container {Attachment.ContainerId}: {string.Join(' ', Attachment.Addresses)}", Why)
+    {
+        /// <inheritdoc/>
+        public override string Kind => "address";
+    }
+
     /// <summary>What a container's addresses were taken by.</summary>
     public sealed record OfClaim(ClaimFile File, string Why) : Leftover(File.Path, Why)
     {
@@ -75,10 +82,13 @@ internal sealed record NodeSight
     /// <summary>Paths in <see cref="Attachments"/> where a pod's namespace is.</summary>
     public IReadOnlySet<string> Namespaces { get; init; } = new HashSet<string>();
 
-    /// <summary>Addresses given away in our network.</summary>
+    /// <summary>Attachments that are no more, and whose addresses another plugin still has to take back.</summary>
+    public IReadOnlyList<Attachment> Orphans { get; init; } = [];
+
+    /// <summary>Addresses given away in our networks.</summary>
     public IReadOnlyList<AddressFile> Addresses { get; init; } = [];
 
-    /// <summary>Claims of our network.</summary>
+    /// <summary>Claims of our networks.</summary>
     public IReadOnlyList<ClaimFile> Claims { get; init; } = [];
 
     /// <summary>Files that were to be renamed.</summary>
@@ -103,6 +113,8 @@ internal sealed record NodeSight
         leftovers.AddRange(Shapers.Where(name => !interfaces.Contains(Ownership.PodInterfaceOf(name))).Order(StringComparer.Ordinal).Select(name => new Leftover.OfInterface(name, "its pair is gone")));
 
         interfaces.ExceptWith(orphans);
+        var present = Attachments.Select(attachment => attachment.Key).ToHashSet(); // with those that go: while they cannot, their addresses are theirs
+        leftovers.AddRange(Orphans.Where(orphan => !present.Contains(orphan.Key)).Select(orphan => new Leftover.OfDelegation(orphan, NotWired(orphan.ContainerId, orphan.IfName))));
         var keys = wired.Select(attachment => attachment.Key).ToHashSet();
         var containers = wired.Select(attachment => attachment.ContainerId).ToHashSet(StringComparer.Ordinal);
         leftovers.AddRange(Addresses.Where(file => IsOld(file.Written)).Select(Judge).OfType<Leftover>());

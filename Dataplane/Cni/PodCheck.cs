@@ -15,13 +15,12 @@ internal sealed class PodCheck(NodeKernel kernel)
     private const int Loopback = 1;
     private readonly PodShaping _shaping = new(kernel);
 
-    /// <summary>What the runtime knows otherwise: prevResult's addresses and Ethernet address, the Ethernet address asked for, the namespace. Empty when all agrees.</summary>
+    /// <summary>What the runtime knows otherwise: addresses that prevResult gives to the pod's interface, its Ethernet address and the one asked for, the namespace. Empty when all agrees.
+    /// An address that prevResult lacks is none of it: a plugin after ours may have taken it away (CNI spec, CHECK).</summary>
     public static IReadOnlyList<string> Disagreements(AgentRequest request, Attachment attachment)
     {
         var found = new List<string>();
-        var previous = request.Addresses.Select(address => Cidr.TryParse(address.Address, out var cidr) ? cidr.Address : default).ToList();
-        found.AddRange(previous.Except(attachment.Addresses).Select(address => $"prevResult has {address}, which this pod was not wired with"));
-        found.AddRange(attachment.Addresses.Except(previous).Select(address => $"prevResult lacks {address}, which this pod was wired with"));
+        found.AddRange(Hosts(request.Addresses).Except(attachment.Addresses).Select(address => $"prevResult has {address}, which this pod was not wired with"));
         if (request.Mac.Length > 0 && request.Mac != attachment.PodMac.ToString())
             found.Add($"the Ethernet address asked for is {request.Mac}, and the pod was wired with {attachment.PodMac}");
         if (request.PreviousMac.Length > 0 && !request.PreviousMac.Equals(attachment.PodMac.ToString(), StringComparison.OrdinalIgnoreCase))
@@ -34,15 +33,17 @@ internal sealed class PodCheck(NodeKernel kernel)
     }
 
     /// <summary>What of the wiring is not as it was made; empty when all is well. The MTU may be another than today's: a pod keeps the one it was made with.</summary>
+    /// <param name="request">prevResult's addresses: of the pod's own, those that are not there have been taken away by a plugin after ours; others that are there, one has added.</param>
+    /// <param name="attachment">What was wired.</param>
     /// <exception cref="NetnsException">The namespace is gone.</exception>
     /// <exception cref="NetlinkException">The kernel refused to tell.</exception>
-    public IReadOnlyList<string> Damage(Attachment attachment)
+    public IReadOnlyList<string> Damage(AgentRequest request, Attachment attachment)
     {
         if (LinkMessage.Get(kernel.Route, attachment.HostInterface) is not { } host)
             return [$"the host has no interface {attachment.HostInterface}"];
         List<string> damage = [.. Outside(attachment, host), .. _shaping.Damage(attachment, host.Index)];
         using var netns = Netns.OpenForeign(attachment.NetnsPath);
-        damage.AddRange(netns.Run(() => Inside(attachment, host.Mtu).ToList()));
+        damage.AddRange(netns.Run(() => Inside(attachment, host.Mtu, [.. Hosts(request.Addresses), .. Hosts(request.LooseAddresses)]).ToList()));
         return damage;
     }
 
@@ -81,7 +82,7 @@ internal sealed class PodCheck(NodeKernel kernel)
             yield return "the host does not forward IPv6: net/ipv6/conf/all/forwarding is not 1";
     }
 
-    private static IEnumerable<string> Inside(Attachment attachment, int hostMtu)
+    private static IEnumerable<string> Inside(Attachment attachment, int hostMtu, HashSet<InetAddress> listed)
     {
         using var socket = NetlinkSocket.Open(NetlinkProtocol.NETLINK_ROUTE);
         if (LinkMessage.Get(socket, Loopback) is not { IsUp: true })
@@ -98,7 +99,7 @@ internal sealed class PodCheck(NodeKernel kernel)
             yield return $"{attachment.IfName} has Ethernet address {link.Address}, not {attachment.PodMac}";
         if (link.Mtu != hostMtu)
             yield return $"{attachment.IfName} has MTU {link.Mtu}, and its other end {hostMtu}";
-        foreach (var fault in Addresses(attachment, AddressMessage.Dump(socket, link.Index)))
+        foreach (var fault in Addresses(attachment, listed, AddressMessage.Dump(socket, link.Index)))
             yield return fault;
         var neighbors = NeighborMessage.Dump(socket, Af.AF_UNSPEC, link.Index);
         foreach (var family in attachment.Addresses.Select(address => address.Family).Distinct())
@@ -117,13 +118,15 @@ internal sealed class PodCheck(NodeKernel kernel)
     }
 
     // The kernel itself gives every interface a link-local address of IPv6.
-    private static IEnumerable<string> Addresses(Attachment attachment, List<AddressMessage> present)
+    private static IEnumerable<string> Addresses(Attachment attachment, HashSet<InetAddress> listed, List<AddressMessage> present)
     {
         var found = present.Where(address => address.Prefix.Family == Family.IPv4 || address.Scope != RtScope.RT_SCOPE_LINK).Select(address => address.Prefix).ToList();
         var wanted = attachment.Addresses.Select(Cidr.Host).ToList();
-        return wanted.Except(found).Select(address => $"{attachment.IfName} lacks address {address}")
-            .Concat(found.Except(wanted).Select(address => $"{attachment.IfName} has address {address}, which it was not wired with"));
+        return wanted.Except(found).Where(address => listed.Contains(address.Address)).Select(address => $"{attachment.IfName} lacks address {address}")
+            .Concat(found.Except(wanted).Where(address => !listed.Contains(address.Address)).Select(address => $"{attachment.IfName} has address {address}, which it was not wired with"));
     }
+
+    private static IEnumerable<InetAddress> Hosts(IReadOnlyList<IpamAddress> addresses) => addresses.Select(address => Cidr.TryParse(address.Address, out var cidr) ? cidr.Address : default);
 
     // An address of nobody (RFC 5737, RFC 3849): for it there is the default route only. Another interface of the pod may have that.
     private static InetAddress Elsewhere(Family family) => family == Family.IPv4 ? InetAddress.Parse("192.0.2.1") : InetAddress.Parse("2001:db8::1");

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Threading.Channels;
 using Overlay.CniShim.Protocol;
 using Overlay.Dataplane.Desired;
@@ -12,30 +13,6 @@ using Attachment = Overlay.Dataplane.Desired.Attachment;
 
 namespace Overlay.Dataplane.Cni;
 
-/// <summary>What a look at the folders found, on its way to the agent's loop. The loop says what may go.</summary>
-/// <param name="addresses">Addresses given away.</param>
-/// <param name="claims">What addresses were taken by.</param>
-/// <param name="temporaries">Files that were to be renamed.</param>
-internal sealed class FolderLook(IReadOnlyList<AddressFile> addresses, IReadOnlyList<ClaimFile> claims, IReadOnlyList<TemporaryFile> temporaries)
-{
-    private readonly TaskCompletionSource<IReadOnlyList<Leftover>> _judged = new(TaskCreationOptions.RunContinuationsAsynchronously);
-
-    /// <summary>Addresses given away.</summary>
-    public IReadOnlyList<AddressFile> Addresses => addresses;
-
-    /// <summary>What addresses were taken by.</summary>
-    public IReadOnlyList<ClaimFile> Claims => claims;
-
-    /// <summary>Files that were to be renamed.</summary>
-    public IReadOnlyList<TemporaryFile> Temporaries => temporaries;
-
-    /// <summary>What may go, once the loop has said so.</summary>
-    public Task<IReadOnlyList<Leftover>> Judged => _judged.Task;
-
-    /// <summary>Says what may go.</summary>
-    public void Judge(IReadOnlyList<Leftover> leftovers) => _judged.TrySetResult(leftovers);
-}
-
 /// <summary>
 /// Frees what no runtime will ever DEL: after a crash, a reboot, a sandbox that was dropped. Files are read and removed beside the loop; what of them belongs
 /// to a pod only the loop knows, which also removes attachments and interfaces (<see cref="NodeSight.Leftovers"/> judges).
@@ -44,9 +21,15 @@ internal sealed class FolderLook(IReadOnlyList<AddressFile> addresses, IReadOnly
 /// <param name="log">Where events go.</param>
 internal sealed class Reaper(OverlayConfiguration configuration, ILogger log)
 {
+    private const string OrphanFolder = "orphans";
     private static readonly TimeSpan LongestPeriod = TimeSpan.FromMinutes(2);
 
     private readonly AddressFolder _addresses = new(configuration.CniIpamDir, Conflist.Network);
+
+    // Those of other networks that call our plugin, by path, as soon as one of their pods was seen: while none is, nobody misses an address there.
+    private readonly ConcurrentDictionary<string, AddressFolder> _others = new();
+    private readonly AttachmentFolder _orphans = new(configuration.StateDir, OrphanFolder);
+    private readonly Dictionary<AttachmentKey, int> _failures = [];
     private readonly Channel<FolderLook> _looks = Channel.CreateBounded<FolderLook>(1);
     private readonly ConcurrentDictionary<string, long> _freed = new();
     private HashSet<string> _strangers = [];
@@ -69,6 +52,24 @@ internal sealed class Reaper(OverlayConfiguration configuration, ILogger log)
         _strangers = [.. interfaces.Where(IsPodInterface).Except(attachments.Select(attachment => attachment.HostInterface))];
         foreach (var stranger in _strangers)
             Log.InterfaceUnknown(log, stranger, configuration.StateDir);
+    }
+
+    /// <summary>Keeps of an attachment that is about to be forgotten what giving its addresses back needs. In the loop.</summary>
+    /// <returns>Whether it may be forgotten now; otherwise the log says what hinders.</returns>
+    public bool TryKeep(Attachment attachment)
+    {
+        Learn(attachment);
+        try
+        {
+            if (attachment.Delegation is not null)
+                _orphans.Write(attachment);
+            return true;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            Log.ReaperHindered(log, error.Message);
+            return false;
+        }
     }
 
     /// <summary>Makes addresses taken that another network of this node gave to a pod that lives. In the loop, before the runtime is told to call our plugin.</summary>
@@ -103,9 +104,11 @@ internal sealed class Reaper(OverlayConfiguration configuration, ILogger log)
         {
             try
             {
-                var look = new FolderLook(_addresses.Read(), _addresses.ReadClaims(), [.. Temporaries()]);
+                var look = Look();
                 await _looks.Writer.WriteAsync(look, stop).ConfigureAwait(false);
-                Free(await look.Judged.WaitAsync(stop).ConfigureAwait(false));
+                var leftovers = await look.Judged.WaitAsync(stop).ConfigureAwait(false);
+                Free(leftovers);
+                await ReleaseAsync(leftovers.OfType<Leftover.OfDelegation>(), look.JudgedAt, stop).ConfigureAwait(false);
             }
             catch (Exception error) when (error is IOException or UnauthorizedAccessException or NetnsException or NetlinkException)
             {
@@ -125,6 +128,8 @@ internal sealed class Reaper(OverlayConfiguration configuration, ILogger log)
     public void Judge(FolderLook look, IReadOnlyCollection<Attachment> attachments, NodeKernel kernel, CniVerbs verbs, PodWiring wiring)
     {
         var files = new List<Leftover>();
+        foreach (var attachment in attachments)
+            Learn(attachment);
         try
         {
             // These before the pairs that they belong to: another agent's are made after them.
@@ -140,16 +145,18 @@ internal sealed class Reaper(OverlayConfiguration configuration, ILogger log)
                 Addresses = look.Addresses,
                 Claims = look.Claims,
                 Temporaries = look.Temporaries,
+                Orphans = look.Orphans,
                 Now = DateTime.UtcNow,
             };
             foreach (var leftover in sight.Leftovers())
             {
                 if (leftover is Leftover.OfAttachment(var attachment, _))
                 {
-                    if (verbs.Delete(attachment.Key).Error is { } error)
-                        Log.ReaperHindered(log, error.Msg);
-                    else
+                    if (TryForget(attachment, verbs))
+                    {
                         Note(leftover);
+                        files.AddRange(attachment.Delegation is null ? [] : [new Leftover.OfDelegation(attachment, leftover.Why)]);
+                    }
                 }
                 else if (leftover is Leftover.OfInterface(var name, _))
                 {
@@ -170,6 +177,16 @@ internal sealed class Reaper(OverlayConfiguration configuration, ILogger log)
         look.Judge(files);
     }
 
+    private bool TryForget(Attachment attachment, CniVerbs verbs)
+    {
+        if (!TryKeep(attachment))
+            return false;
+        if (verbs.Delete(attachment.Key).Error is not { } error)
+            return true;
+        Log.ReaperHindered(log, error.Msg);
+        return false;
+    }
+
     // Beside the loop. An address that a namespace has is in use, whoever wired it.
     private void Free(IReadOnlyList<Leftover> leftovers)
     {
@@ -178,10 +195,14 @@ internal sealed class Reaper(OverlayConfiguration configuration, ILogger log)
         if (addresses.Count > 0 || claims.Count > 0)
         {
             var living = addresses.Count > 0 ? LivingAddresses() : [];
-            if (_addresses.Release([.. addresses.Keys.Where(file => !living.Contains(file.Address))], [.. claims.Select(claim => claim.File)]) is { } released)
+            foreach (var folder in Folders)
             {
-                foreach (var leftover in released.Select(file => addresses[file]).Concat<Leftover>(claims))
-                    Note(leftover);
+                var (dead, unused) = (addresses.Keys.Where(file => folder.Holds(file.Path) && !living.Contains(file.Address)).ToList(), claims.Where(claim => folder.Holds(claim.File.Path)).ToList());
+                if (dead.Count + unused.Count > 0 && Attempt(() => folder.Release(dead, [.. unused.Select(claim => claim.File)])) is { } released)
+                {
+                    foreach (var leftover in released.Select(file => addresses[file]).Concat<Leftover>(unused))
+                        Note(leftover);
+                }
             }
         }
 
@@ -189,6 +210,64 @@ internal sealed class Reaper(OverlayConfiguration configuration, ILogger log)
         {
             File.Delete(leftover.Path);
             Note(leftover);
+        }
+    }
+
+    // Beside the loop, after all else, and not for long: a plugin may hang. Those that have failed least come first.
+    private async Task ReleaseAsync(IEnumerable<Leftover.OfDelegation> leftovers, long judged, CancellationToken stop)
+    {
+        var living = new Lazy<HashSet<InetAddress>>(LivingAddresses);
+        var time = Stopwatch.StartNew();
+        foreach (var leftover in leftovers.OrderBy(leftover => _failures.GetValueOrDefault(leftover.Attachment.Key)).TakeWhile(_ => time.Elapsed < LongestPeriod))
+        {
+            var orphan = leftover.Attachment;
+            if (orphan.Addresses.Any(living.Value.Contains))
+                continue;
+            if (await PluginProcess.DeleteAsync(orphan, judged, stop).ConfigureAwait(false) is { } fault)
+            {
+                _failures[orphan.Key] = _failures.GetValueOrDefault(orphan.Key) + 1;
+                Log.ReaperHindered(log, fault);
+                continue;
+            }
+
+            _orphans.Delete(orphan.Key);
+            _failures.Remove(orphan.Key);
+            Note(leftover);
+        }
+    }
+
+    private FolderLook Look()
+    {
+        var orphans = _orphans.ReadAll(out var broken);
+        foreach (var reason in broken)
+            Log.ReaperHindered(log, reason);
+        return new(
+            [.. Folders.SelectMany(folder => Attempt(folder.Read) ?? [])],
+            [.. Folders.SelectMany(folder => Attempt(folder.ReadClaims) ?? [])],
+            [.. Temporaries()],
+            orphans);
+    }
+
+    private IEnumerable<AddressFolder> Folders => _others.Values.Prepend(_addresses);
+
+    private void Learn(Attachment attachment)
+    {
+        var path = attachment.AddressFolder;
+        if (Path.IsPathRooted(path) && path != Path.GetFullPath(_addresses.Folder))
+            _others.TryAdd(path, new(Path.GetDirectoryName(path)!, Path.GetFileName(path)));
+    }
+
+    // What hinders in one folder hinders in no other.
+    private IReadOnlyList<T>? Attempt<T>(Func<IReadOnlyList<T>?> step)
+    {
+        try
+        {
+            return step();
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            Log.ReaperHindered(log, error.Message);
+            return null;
         }
     }
 
@@ -202,9 +281,10 @@ internal sealed class Reaper(OverlayConfiguration configuration, ILogger log)
     {
         (string Folder, string Pattern)[] places =
         [
-            (Path.Combine(configuration.CniIpamDir, Conflist.Network), ".*.tmp"),
+            .. Folders.Select(folder => (folder.Folder, ".*.tmp")),
             (PendingDelete.FolderOf(configuration.Socket), "*.tmp"),
             (AttachmentFolder.In(configuration.StateDir), ".*.tmp"),
+            (AttachmentFolder.In(configuration.StateDir, OrphanFolder), ".*.tmp"),
             (configuration.StateDir, ".boot-id.tmp"),
             (Path.GetDirectoryName(configuration.Socket)!, ".heartbeat.tmp"),
             (configuration.CniConfDir, $".{configuration.CniConfName}.tmp"),

@@ -1,3 +1,4 @@
+using Overlay.CniShim.Protocol;
 using Overlay.PolicyEngine.Model;
 
 namespace Overlay.Dataplane.Desired;
@@ -34,6 +35,12 @@ public sealed record Attachment(
 
     /// <summary>When it was made: nanoseconds of CLOCK_BOOTTIME; 0 when an agent made it that did not note it.</summary>
     public long Created { get; init; }
+
+    /// <summary>Folder of the address files of its network, as the plugin told it; empty: that of <c>cni.ipamDir</c>, or another plugin gave the addresses.</summary>
+    public string AddressFolder { get; init; } = "";
+
+    /// <summary>How the plugin that gave the addresses takes them back; null when they are files.</summary>
+    internal Delegation? Delegation { get; init; }
 
     /// <summary>Container and interface: what the runtime means by one attachment.</summary>
     public AttachmentKey Key => new(ContainerId, IfName);

@@ -23,11 +23,15 @@ public class AgentLineTests
             Grace = 300,
             PreviousMac = "02:00:5e:10:00:02",
             Bandwidth = new() { IngressRate = 1, IngressBurst = 2, EgressRate = 3, EgressBurst = 4_294_967_296 },
+            AddressFolder = "/var/lib/cni/networks/n",
+            Delegation = new("{\n\t\"name\": \"n\"}", "/opt/cni/bin:/usr/lib/cni", "IgnoreUnknown=1;A=B"),
+            LooseAddresses = [new() { Address = "10.42.1.2/32", Gateway = "10.42.1.1" }],
         };
         var line = AgentLine.Of(request);
         Assert.That(line[^1], Is.EqualTo((byte)'\n'));
         var read = AgentLine.ReadRequest(line);
-        Assert.That(read with { Addresses = request.Addresses, PortMappings = request.PortMappings, ValidAttachments = request.ValidAttachments }, Is.EqualTo(request));
+        Assert.That(read.LooseAddresses, Is.EqualTo(request.LooseAddresses));
+        Assert.That(read with { LooseAddresses = request.LooseAddresses, Addresses = request.Addresses, PortMappings = request.PortMappings, ValidAttachments = request.ValidAttachments }, Is.EqualTo(request));
     }
 
     private static readonly string[] Texts = ["it said \"no\": \\ at\nline 2\t\u0001\u007f", "ÄÖ€ \U0001F600 <a href='x'>&+", "a half \ud83d of a pair"];
@@ -47,6 +51,7 @@ public class AgentLineTests
     {
         var read = AgentLine.ReadRequest("""{"version":1,"command":"DEL","containerId":"c1","ifName":"eth0"}"""u8);
         Assert.That((read.Mac, read.Began, read.Grace, read.PreviousMac, read.Bandwidth), Is.EqualTo(("", 0L, 0, "", (Bandwidth?)null)));
+        Assert.That((read.LooseAddresses.Count, read.AddressFolder, read.Delegation), Is.EqualTo((0, "", (Delegation?)null)));
     }
 
     [Test]

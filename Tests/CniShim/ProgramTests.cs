@@ -36,6 +36,47 @@ public sealed class ProgramTests : IAsyncDisposable
         Assert.That(process.ExitCode, Is.EqualTo(exitCode));
     }
 
+    [TestCase("FOO", "CNI_PATH", "/opt/cni/bin", "unknown CNI_COMMAND: FOO")]
+    [TestCase("ADD", "CNI_CONTAINERID", "", "required env variables [CNI_CONTAINERID] missing")]
+    [TestCase("DEL", "CNI_CONTAINERID", "a/b", "invalid characters in containerID")]
+    [TestCase("CHECK", "CNI_IFNAME", ".", "interface name is . or ..")]
+    public void An_error_of_the_variables_is_told_in_the_version_of_stdin(string command, string variable, string value, string msg)
+    {
+        Assert.That(Call("""{"cniVersion":"0.4.0","name":"n"}"""), Does.StartWith($"{{\"cniVersion\":\"0.4.0\",\"code\":4,\"msg\":\"{msg}\""));
+        foreach (var other in new[] { "", "{", """{"cniVersion":"9.9.9"}""" })
+            Assert.That(Call(other), Does.StartWith($"{{\"cniVersion\":\"1.1.0\",\"code\":4,\"msg\":\"{msg}\""), "whatever is wrong with it, too");
+
+        string Call(string stdin)
+        {
+            var start = Shell("exec \"$0\"", command);
+            start.Environment[variable] = value;
+            start.RedirectStandardInput = start.RedirectStandardOutput = true;
+            using var process = Process.Start(start)!;
+            process.StandardInput.Write(stdin);
+            process.StandardInput.Close();
+            var said = process.StandardOutput.ReadToEnd();
+            process.WaitForExit();
+            Assert.That(process.ExitCode, Is.EqualTo(1));
+            return said;
+        }
+    }
+
+    // What is seen is that it ends: our end of its stdin stays open.
+    [TestCase("exec \"$0\"", Description = "nothing comes")]
+    [TestCase("yes '  ' | \"$0\"", Description = "it never ends")]
+    [TestCase("script -qec \"$0\" /dev/null", Description = "a terminal")]
+    public void For_the_version_nobody_waits_for_ever(string script)
+    {
+        if (script.StartsWith("script", StringComparison.Ordinal) && !File.Exists("/usr/bin/script"))
+            Assert.Ignore("needs script(1)");
+        var start = Shell(script, "STATUS");
+        start.Environment["CNI_PATH"] = "";
+        start.RedirectStandardInput = start.RedirectStandardOutput = true;
+        using var process = Process.Start(start)!;
+        Assert.That(process.StandardOutput.ReadToEnd(), Does.Contain("""{"cniVersion":"1.1.0","code":4,"msg":"required env variables [CNI_PATH] missing"}"""));
+        process.WaitForExit();
+    }
+
     [Test]
     public void What_it_prints_follows_what_is_already_in_a_file()
     {

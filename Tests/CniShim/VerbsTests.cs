@@ -27,7 +27,7 @@ public sealed class VerbsTests : IAsyncDisposable
         agent.Start();
         Add.With("CNI_ARGS", "K8S_POD_UID=u1;K8S_POD_NAME=web;IgnoreUnknown=1;K8S_POD_INFRA_CONTAINER_ID=c1;K8S_POD_NAMESPACE=shop").Run();
         var request = agent.Asked.Single();
-        Assert.That(request with { Addresses = [], PortMappings = [], ValidAttachments = [] }, Is.EqualTo(new AgentRequest
+        Assert.That(request with { Addresses = [], LooseAddresses = [], PortMappings = [], ValidAttachments = [] }, Is.EqualTo(new AgentRequest
         {
             Command = "ADD",
             ContainerId = "c1",
@@ -38,6 +38,8 @@ public sealed class VerbsTests : IAsyncDisposable
             PodName = "web",
             PodUid = "u1",
             Addresses = [],
+            LooseAddresses = [],
+            AddressFolder = agent.Addresses,
             PortMappings = [],
             ValidAttachments = [],
             Began = Add.Began,

@@ -29,6 +29,18 @@ public sealed class AttachmentFolderTests : IDisposable
     }
 
     [Test]
+    public void What_giving_the_addresses_back_needs_is_kept_for_its_owner_alone()
+    {
+        var folder = new AttachmentFolder(_state, "orphans");
+        var (one, other) = (AttachmentOf("c1") with { Delegation = new("{\n\"name\":\"n\"}", "/opt/cni/bin", "A=B") }, AttachmentOf("c2") with { AddressFolder = "/networks/n" });
+        folder.Write(one);
+        folder.Write(other);
+        Assert.That(folder.ReadAll(out _), Is.EqualTo(new[] { one, other }));
+        if (!OperatingSystem.IsWindows())
+            Assert.That(File.GetUnixFileMode(Path.Combine(_state, "orphans", "c1@eth0.json")), Is.EqualTo(UnixFileMode.UserRead | UnixFileMode.UserWrite), "a network configuration may hold what is nobody else's business");
+    }
+
+    [Test]
     public void No_two_attachments_share_a_file()
     {
         var folder = new AttachmentFolder(_state);
@@ -109,13 +121,14 @@ public sealed class AttachmentFolderTests : IDisposable
             {"containerId":"c1","ifName":"eth0","podNamespace":"shop","podName":"web","podUid":"0b4c","netns":"/run/netns/x","hostInterface":"ovl0123456789a","podMac":"02:00:00:00:00:01",
              "addresses":["10.42.1.5"],"network":"overlay"}
             """);
-        Assert.That(folder.ReadAll(out _).Single() is { HostPorts.Count: 0, Ingress: null, Egress: null });
+        Assert.That(folder.ReadAll(out _).Single() is { HostPorts.Count: 0, Ingress: null, Egress: null, AddressFolder: "", Delegation: null });
     }
 
     [TestCase("")]
     [TestCase("null")]
     [TestCase("{\"containerId\":\"c\",\"ifName\":\"eth0\",\"podNamespace\":\"a\",\"podName\":\"b\",\"hostInterface\":\"ovl\",\"podMac\":\"02:00:00:00:00:01\",\"addresses\":[],\"hostPorts\":[{\"protocol\":\"icmp\",\"port\":1,\"podAddress\":\"10.0.0.1\",\"podPort\":1}]}")]
     [TestCase("{\"containerId\":\"c\",\"ifName\":\"eth0\",\"podNamespace\":\"a\",\"podName\":\"b\",\"hostInterface\":\"ovl\",\"podMac\":\"02:00:00:00:00:01\",\"addresses\":[],\"hostPorts\":[{\"protocol\":\"tcp\",\"port\":70000,\"podAddress\":\"10.0.0.1\",\"podPort\":1}]}")]
+    [TestCase("{\"containerId\":\"c\",\"ifName\":\"eth0\",\"podNamespace\":\"a\",\"podName\":\"b\",\"hostInterface\":\"ovl\",\"podMac\":\"02:00:00:00:00:01\",\"addresses\":[],\"delegation\":{\"configuration\":null,\"path\":\"\",\"args\":\"\"}}")]
     [TestCase("{")]
     [TestCase("{\"containerId\": \"c\"}")]
     [TestCase("{\"containerId\":\"c\",\"ifName\":\"eth0\",\"podNamespace\":\"a\",\"podName\":\"b\",\"hostInterface\":\"ovl\",\"podMac\":\"02:00\",\"addresses\":[]}")]

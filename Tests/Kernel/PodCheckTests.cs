@@ -1,4 +1,5 @@
 using System.Net;
+using System.Text.Json.Nodes;
 using Overlay.CniShim.Protocol;
 
 namespace Overlay.Tests.Kernel;
@@ -103,7 +104,8 @@ public class PodCheckTests
         };
         Assert.That(node.Ask(check).Error, Is.Null);
         Assert.That(node.Ask(check with { Netns = $"/var{pod.Net.Path}" }).Error, Is.Null, "the same namespace by another path");
-        Assert.That(Found(check with { Addresses = [check.Addresses[0]] }), Does.Contain("prevResult lacks fd00:42:1::2"));
+        Assert.That(node.Ask(check with { Addresses = [check.Addresses[0]] }).Error, Is.Null, "a plugin after ours may have taken it away");
+        Assert.That(node.Ask(check with { LooseAddresses = [new() { Address = "10.42.1.3/32" }] }).Error, Is.Null, "it is another plugin's");
         Assert.That(Found(check with { Addresses = [.. check.Addresses, new() { Address = "10.42.1.3/32" }] }), Does.Contain("prevResult has 10.42.1.3"));
         Assert.That(Found(check with { Mac = "02:00:00:00:00:99" }), Does.Contain("the Ethernet address asked for is 02:00:00:00:00:99"));
         Assert.That(Found(check with { PreviousMac = "02:00:00:00:00:99" }), Does.Contain("prevResult has the Ethernet address 02:00:00:00:00:99"));
@@ -112,6 +114,33 @@ public class PodCheckTests
         pod.Remove();
 
         string? Found(AgentRequest request) => node.Ask(request).Error?.Msg;
+    }
+
+    private const string Ours = "{'address':'10.42.1.2/32','interface':1},{'address':'fd00:42:1::2/128','interface':1}";
+    private const string OursWithoutInterface = "{'address':'10.42.1.2/32'},{'address':'fd00:42:1::2/128'}";
+
+    // CNI spec, CHECK: an error for what the plugin made and prevResult lists; plugins after it may have changed more.
+    [TestCase(Ours + ",{'address':'10.99.0.1/24'}", "", "")]
+    [TestCase(Ours + ",{'address':'10.99.0.1/24'}", "ip address add 10.99.0.1/24 dev eth0", "")]
+    [TestCase(Ours + ",{'address':'10.99.0.1/24'}", "ip address del 10.42.1.2/32 dev eth0", "eth0 lacks address 10.42.1.2/32")]
+    [TestCase(Ours + ",{'address':'10.99.0.1/24','interface':1}", "", "10.99.0.1 is not reserved for container")]
+    [TestCase(OursWithoutInterface, "", "")]
+    [TestCase(OursWithoutInterface, "ip address del 10.42.1.2/32 dev eth0", "eth0 lacks address 10.42.1.2/32")]
+    [TestCase("{'address':'10.42.1.2/32','interface':1}", "ip address del fd00:42:1::2/128 dev eth0", "")]
+    [TestCase("{'address':'10.42.1.2/32','interface':1}", "ip address add 10.42.1.99/32 dev eth0", "eth0 has address 10.42.1.99/32, which it was not wired with")]
+    public void Addresses_of_prevResult_are_compared_as_far_as_they_are_ours(string ips, string command, string expected)
+    {
+        var node = _cluster.Nodes[0];
+        using var pod = new TestPod(node, "shop/web");
+        pod.Add(["10.42.1.2", "fd00:42:1::2"]);
+        if (command.Length > 0)
+            pod.Net.Run(command);
+        var result = JsonNode.Parse(pod.Result.GetRawText())!;
+        result["ips"] = JsonNode.Parse($"[{ips.Replace('\'', '"')}]");
+        var answer = pod.Check(result.ToJsonString());
+        pod.Remove();
+        Assert.That(answer.Output, expected.Length == 0 ? Is.Empty : Does.Contain($"\"code\":{CniErrorCode.CheckFailed}").And.Contain(expected));
+        Assert.That(answer.ExitCode, Is.EqualTo(expected.Length == 0 ? 0 : 1));
     }
 
     // A runtime's wishes that go past IPAM.

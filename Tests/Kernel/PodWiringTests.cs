@@ -5,6 +5,7 @@ using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Kernel;
 using Overlay.Dataplane.Netlink;
 using Overlay.PolicyEngine.Model;
+using IpamAddress = Overlay.CniShim.Protocol.IpamAddress;
 
 namespace Overlay.Tests.Kernel;
 
@@ -177,7 +178,7 @@ public class PodWiringTests
     }
 
     // As an agent, which lives in its node's namespace.
-    private IReadOnlyList<string> Damage(Attachment pod) => _node.Netns.Run(() => _check.Damage(pod));
+    private IReadOnlyList<string> Damage(Attachment pod) => _node.Netns.Run(() => _check.Damage(new() { Command = "CHECK", Addresses = [.. pod.Addresses.Select(address => new IpamAddress { Address = Cidr.Host(address).ToString() })] }, pod));
 
     private void EnableForwarding() => _node.Run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
 

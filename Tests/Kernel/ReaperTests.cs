@@ -120,6 +120,96 @@ public class ReaperTests
         Assert.That(File.ReadAllText(Path.Combine(Path.GetDirectoryName(Node.Socket)!, "heartbeat")), Is.EqualTo("ok\n"));
     }
 
+    [Test]
+    public void A_network_with_a_folder_of_its_own_is_looked_after_as_well()
+    {
+        var folder = Path.Combine(Path.GetDirectoryName(Node.IpamDir)!, "elsewhere", "other");
+        var (web, db) = (Node.MakePod("shop/web"), Node.MakePod("shop/db"));
+        string Elsewhere(params string[] addresses) => Other(addresses).Replace(Node.IpamDir, Path.GetDirectoryName(folder), StringComparison.Ordinal);
+        Assert.That(web.AddAs(Elsewhere(Unusual)).ExitCode + db.AddAs(Elsewhere()).ExitCode, Is.Zero, Node.Log);
+        var killed = Path.Combine(folder, "10.42.1.77"); // its ADD never came to the agent
+        var young = Path.Combine(folder, "10.42.1.79");
+        File.WriteAllText(killed, "lost\r\neth0");
+        File.WriteAllText(young, "adding\r\neth0");
+        foreach (var file in Files().Where(file => file != young))
+            File.SetLastWriteTimeUtc(file, DateTime.UtcNow.AddHours(-1));
+        var kept = Files().Where(file => file == young || File.ReadAllText(file).Contains(db.ContainerId, StringComparison.Ordinal)).ToList();
+        web.Dispose();
+        TestCluster.Eventually(() => Files().SequenceEqual(kept), "what was web's, and what nobody is wired with, is free", () => string.Join(' ', Files()) + Node.Log);
+
+        // The next agent knows the folder by the pod that is there.
+        Node.StopAgent();
+        File.WriteAllText(killed, "lost\r\neth0");
+        File.SetLastWriteTimeUtc(killed, DateTime.UtcNow.AddHours(-1));
+        Node.StartAgent("--resync-interval", "1s");
+        TestCluster.Eventually(() => !File.Exists(killed), "also after a restart", () => Node.Log);
+        Assert.That(Files(), Is.EqualTo(kept));
+
+        List<string> Files() => [.. new[] { folder, Path.Combine(folder, ".claims") }.SelectMany(Directory.GetFiles)
+            .Where(file => Path.GetFileName(file) != "lock" && !Path.GetFileName(file).StartsWith("last_reserved_ip.", StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
+    }
+
+    [Test]
+    public void What_the_real_host_local_gave_it_takes_back_whether_the_agent_was_there_or_not([Values] bool isAway)
+    {
+        const string plugins = "/usr/lib/cni";
+        if (!File.Exists($"{plugins}/host-local"))
+            Assert.Ignore($"{plugins}/host-local is not installed (Debian: containernetworking-plugins)");
+        Node.PluginPath += $":{plugins}";
+        var (web, db) = (Node.MakePod("shop/web"), Node.MakePod("shop/db"));
+        Assert.That(web.AddAs(Delegated("host-local", Unusual)).ExitCode + db.AddAs(Delegated("host-local")).ExitCode, Is.Zero, Node.Log);
+        if (isAway)
+            Node.StopAgent(kill: true);
+        web.Dispose();
+        if (isAway)
+            Node.StartAgent("--resync-interval", "1s");
+        TestCluster.Eventually(() => Node.Log.Contains($"freed what the IPAM plugin of network other gave to container {web.ContainerId}: {web.IPv4} {web.IPv6}"), "it is told of", () => Node.Log);
+        var folder = Path.Combine(Node.IpamDir, "other");
+        Assert.That(File.Exists(Path.Combine(folder, web.IPv4.ToString())) || File.Exists(Path.Combine(folder, web.IPv6.ToString())), Is.False, "web's are free");
+        Assert.That(File.Exists(Path.Combine(folder, db.IPv4.ToString())) && File.Exists(Path.Combine(folder, db.IPv6.ToString())), "db's are not");
+        Assert.That(Directory.GetFiles(Node.Orphans), Is.Empty, "nothing is left to do");
+        Assert.That(Directory.GetFiles(Node.Attachments), Has.Length.EqualTo(1));
+    }
+
+    // It may need an API server that is not there yet.
+    [Test]
+    public void A_plugin_that_takes_nothing_back_is_asked_again_also_by_the_next_agent()
+    {
+        var folder = Directory.CreateDirectory(Path.Combine(Path.GetDirectoryName(Node.IpamDir)!, "plugins")).FullName;
+        File.WriteAllText(Path.Combine(folder, "script"), $$"""
+            #!/bin/sh
+            cat > {{folder}}/stdin.$CNI_COMMAND
+            env | grep ^CNI_ | sort > {{folder}}/env.$CNI_COMMAND
+            [ $CNI_COMMAND = ADD ] && echo '{"ips":[{"address":"10.99.0.77/24"}]}' && exit
+            [ -e {{folder}}/ready ]
+            """);
+        if (!OperatingSystem.IsWindows())
+            File.SetUnixFileMode(Path.Combine(folder, "script"), UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        Node.PluginPath = $"{folder}:{Node.PluginPath}";
+        var web = Node.MakePod("shop/web");
+        Assert.That(web.AddAs(Delegated("script")).ExitCode, Is.Zero, Node.Log);
+        web.Dispose();
+        TestCluster.Eventually(() => Node.Log.Contains("the IPAM plugin script failed DEL with exit code 1"), "it says no", () => Node.Log);
+        Assert.That(Directory.GetFiles(Node.Attachments), Is.Empty, "what is the agent's is done");
+        Node.StopAgent();
+        Node.StartAgent("--resync-interval", "1s");
+        TestCluster.Eventually(() => Node.Log.Contains("the IPAM plugin script failed DEL with exit code 1"), "it says no again", () => Node.Log);
+        Assert.That(Directory.GetFiles(Node.Orphans), Has.Length.EqualTo(1));
+        File.WriteAllText(Path.Combine(folder, "ready"), "");
+        TestCluster.Eventually(() => Directory.GetFiles(Node.Orphans).Length == 0, "it takes them back", () => Node.Log);
+        Assert.That(File.ReadAllText(Path.Combine(folder, "stdin.DEL")), Is.EqualTo(File.ReadAllText(Path.Combine(folder, "stdin.ADD"))));
+        Assert.That(
+            File.ReadAllText(Path.Combine(folder, "env.DEL")),
+            Is.EqualTo(File.ReadAllText(Path.Combine(folder, "env.ADD")).Replace("CNI_COMMAND=ADD", "CNI_COMMAND=DEL", StringComparison.Ordinal).Replace($"CNI_NETNS={web.Net.Path}", "CNI_NETNS=", StringComparison.Ordinal)));
+    }
+
+    // Such as no namespace of another test has: what any has, is not given back.
+    private static readonly string[] Unusual = ["10.42.1.211", "fd00:42:1::d3"];
+
+    private string Other(params string[] addresses) => Node.Configuration(addresses).Replace("\"name\":\"overlay\"", "\"name\":\"other\"", StringComparison.Ordinal);
+
+    private string Delegated(string type, params string[] addresses) => Other(addresses).Replace("\"ipam\":{", $"\"ipam\":{{\"type\":\"{type}\",", StringComparison.Ordinal);
+
     private string Reserve(string network, string file, string content)
     {
         var path = Path.Combine(Directory.CreateDirectory(Path.Combine(Node.IpamDir, network)).FullName, file);

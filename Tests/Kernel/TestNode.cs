@@ -21,6 +21,7 @@ internal sealed class TestNode : IDisposable
         Name = name;
         Addresses = addresses;
         _folder = Directory.CreateDirectory(Path.Combine(cluster.Folder, name)).FullName;
+        PluginPath = cluster.Programs.Folder;
         Net = NetnsFixture.Create();
     }
 
@@ -74,6 +75,12 @@ internal sealed class TestNode : IDisposable
 
     /// <summary>Process id of the agent.</summary>
     public int AgentId => _agent!.Id;
+
+    /// <summary>Where runtimes look for plugins: CNI_PATH.</summary>
+    public string PluginPath { get; set; }
+
+    /// <summary>Folder of what another plugin still has to take back.</summary>
+    public string Orphans => Path.Combine(_folder, "state", "orphans");
 
     /// <summary>Where the agent listens.</summary>
     public string Socket => Path.Combine(_folder, "agent.sock");
@@ -206,7 +213,7 @@ internal sealed class TestNode : IDisposable
         start.Environment["CNI_CONTAINERID"] = containerId;
         start.Environment["CNI_NETNS"] = netns;
         start.Environment["CNI_IFNAME"] = "eth0";
-        start.Environment["CNI_PATH"] = _cluster.Programs.Folder;
+        start.Environment["CNI_PATH"] = PluginPath;
         start.Environment["CNI_ARGS"] = $"IgnoreUnknown=1;K8S_POD_NAMESPACE={podNamespace};K8S_POD_NAME={podName}{(podUid.Length > 0 ? $";K8S_POD_UID={podUid}" : "")}";
         using var process = Net.Netns.Run(() => Process.Start(start)!);
         var (output, error) = (process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());

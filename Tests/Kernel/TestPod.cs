@@ -62,7 +62,10 @@ internal sealed class TestPod : IDisposable
 
     public CommandOutput Remove() => Node.Plugin("DEL", ContainerId, Net.Path, Name, Node.Configuration([]), Uid);
 
-    public CommandOutput Check() => Node.Plugin("CHECK", ContainerId, Net.Path, Name, Insert(Node.Configuration([]), Result), Uid);
+    /// <summary>CHECK.</summary>
+    /// <param name="prevResult">What the runtime has of all plugins that it called; null: what ours answered.</param>
+    public CommandOutput Check(string? prevResult = null) =>
+        Node.Plugin("CHECK", ContainerId, Net.Path, Name, Insert(Node.Configuration([]), prevResult is null ? Result : JsonDocument.Parse(prevResult).RootElement), Uid);
 
     /// <summary>Listens on a TCP port of every address and accepts for ever.</summary>
     public void Serve(int port)

@@ -117,6 +117,17 @@ public class LeftoverTests
     public void Another_interface_of_a_container_is_another_attachment() =>
         Assert.That(Kinds(Living with { Addresses = [Address, Address with { IfName = "net1" }] }), Is.EqualTo(new[] { "address" }));
 
+    // While it has not been forgotten, or has been wired anew, the addresses may be its own.
+    [Test]
+    public void What_another_plugin_gave_is_to_be_taken_back_once_nobody_is_wired_with_it()
+    {
+        Assert.That((Living with { Orphans = [Web] }).Leftovers(), Is.Empty);
+        Assert.That(Kinds(Living with { Orphans = [Web], Interfaces = [], Namespaces = new HashSet<string>(), Addresses = [] }), Is.EqualTo(new[] { "attachment" }));
+        var leftover = (Living with { Attachments = [], Interfaces = [], Addresses = [], Orphans = [Web] }).Leftovers().Single();
+        Assert.That(leftover, Is.EqualTo(new Leftover.OfDelegation(Web, "interface eth0 of container c1 is not wired")));
+        Assert.That(leftover.What, Is.EqualTo("what the IPAM plugin of network overlay gave to container c1: 10.42.1.5"));
+    }
+
     private static IEnumerable<string> Kinds(NodeSight sight)
     {
         var kinds = sight.Leftovers().Select(leftover => leftover.Kind).ToList();
