@@ -13,10 +13,17 @@ public static class MachineAddresses
     /// <param name="choice">How its addresses are found.</param>
     /// <param name="internalIPs">Of its Node.</param>
     /// <exception cref="NetlinkException">The kernel refused to tell.</exception>
-    public static Underlay Underlay(NodeKernel kernel, NodeAddressChoice choice, EquatableArray<InetAddress> internalIPs)
+    public static Underlay Underlay(NodeKernel kernel, NodeAddressChoice choice, EquatableArray<InetAddress> internalIPs) => Underlay(kernel.Route, choice, internalIPs);
+
+    /// <summary>As the other.</summary>
+    /// <param name="socket">NETLINK_ROUTE.</param>
+    /// <param name="choice">How its addresses are found.</param>
+    /// <param name="internalIPs">Of its Node.</param>
+    /// <exception cref="NetlinkException">The kernel refused to tell.</exception>
+    internal static Underlay Underlay(NetlinkSocket socket, NodeAddressChoice choice, EquatableArray<InetAddress> internalIPs)
     {
-        var source = choice is NodeAddressChoice.Reaching reaching ? RouteMessage.Get(kernel.Route, reaching.Target)?.PrefSrc : null;
-        return Desired.Underlay.Choose(choice, internalIPs, Find(kernel.Route), source);
+        var source = choice is NodeAddressChoice.Reaching reaching ? RouteMessage.Get(socket, reaching.Target)?.PrefSrc : null;
+        return Desired.Underlay.Choose(choice, internalIPs, Find(socket), source);
     }
 
     /// <summary>Whether an address can be a node's own towards others: not link-local, nor the machine's loopback.</summary>
