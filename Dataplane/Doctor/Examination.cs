@@ -19,6 +19,9 @@ internal sealed class Examination(OverlayConfiguration configuration)
     // The agent answers in milliseconds.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
 
+    // What an agent's silence may come of is no news here.
+    private static readonly string[] Asides = ["; ", " ("];
+
     private readonly List<Finding> _findings = [];
 
     /// <summary>Examines.</summary>
@@ -106,14 +109,14 @@ internal sealed class Examination(OverlayConfiguration configuration)
         }
         catch (Exception e) when (e is OperatorException or SocketException or IOException)
         {
-            return (null, e is OperatorException ? e.Message.Split("; is it running", 2)[0] : e.Message);
+            return (null, e is OperatorException ? e.Message.Split(Asides, 2, StringSplitOptions.None)[0] : e.Message);
         }
     }
 
     // By what the datastore says, or by what an agent has learnt from it.
-    private IEnumerable<(string Name, IEnumerable<InetAddress> Addresses)> Others(IReadOnlyList<Node>? nodes, StatusReport? status) => nodes is not null
+    private IEnumerable<(string Name, IEnumerable<InetAddress> Addresses)>? Others(IReadOnlyList<Node>? nodes, StatusReport? status) => nodes is not null
         ? nodes.Where(node => node.Name != configuration.NodeName).Select(node => (node.Name, (IEnumerable<InetAddress>)node.Underlay))
-        : status?.Peers.Select(peer => (peer.Node, peer.Addresses.Where(address => InetAddress.TryParse(address, out _)).Select(InetAddress.Parse))) ?? [];
+        : status?.Peers.Select(peer => (peer.Node, peer.Addresses.Where(address => InetAddress.TryParse(address, out _)).Select(InetAddress.Parse)));
 
     private EquatableArray<Cidr> PodCidrs(Node? own, StatusReport? status) =>
         configuration.PodCidrs.Count > 0 ? configuration.PodCidrs

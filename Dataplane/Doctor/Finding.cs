@@ -3,7 +3,7 @@ using System.Text.Json.Serialization;
 namespace Overlay.Dataplane.Doctor;
 
 /// <summary>What a finding means for this node.</summary>
-internal enum Severity
+public enum Severity
 {
     /// <summary>As it should be.</summary>
     [JsonStringEnumMemberName("pass")]

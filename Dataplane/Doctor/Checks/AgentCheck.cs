@@ -18,7 +18,7 @@ internal static class AgentCheck
     public static IEnumerable<Finding> Judge(StatusReport? status, string silence)
     {
         if (status is null)
-            return [Finding.Warn(Peers, $"not asked: {silence.TrimEnd('.')}", "Run this once more when an agent runs here: it knows whether the other nodes answer.")];
+            return [Finding.Warn(Peers, $"not asked: {char.ToLowerInvariant(silence[0])}{silence[1..].TrimEnd('.')}", "Run this once more when an agent runs here: it knows whether the other nodes answer.")];
         var silent = status.Degraded.Where(IsOfPeer).ToList();
         return
         [

@@ -36,7 +36,7 @@ internal sealed record ForeignPrefix(Cidr Prefix, InetAddress? Gateway, string T
 /// <param name="Own">Its podCIDRs.</param>
 /// <param name="Nodes">All that are known.</param>
 /// <param name="Foreign">What is not ours.</param>
-/// <param name="Degradations">What is wrong with other nodes, as an agent would tell it; empty when one runs, which tells it itself.</param>
+/// <param name="Degradations">What is wrong with nodes, as an agent would tell it; empty when one runs, which tells it itself.</param>
 internal sealed record PodNetworkObservation(string NodeName, IReadOnlyList<Cidr> Own, IReadOnlyList<Node> Nodes, IReadOnlyList<ForeignPrefix> Foreign, IReadOnlyList<Degradation> Degradations);
 
 /// <summary>Whether pods' addresses are pods' alone.</summary>
@@ -54,8 +54,10 @@ internal static class PodNetworkCheck
         if (claimed.Count == 0)
             return []; // what is said of the datastore says why
         var overlaps = observed.Foreign.Select(foreign => Overlap(foreign, claimed)).OfType<Finding>()
+            .Concat(observed.Degradations.Where(degradation => degradation.Subject == $"Node {observed.NodeName}" && degradation.Reason.StartsWith("podCIDR ", StringComparison.Ordinal))
+                .Select(degradation => Finding.Fail(Name, degradation.ToString().TrimEnd('.'), "Give this node podCIDRs of its own.")))
             .Concat(observed.Degradations.Where(degradation => degradation.Subject.StartsWith("Node ", StringComparison.Ordinal) && degradation.Subject != $"Node {observed.NodeName}")
-                .Select(degradation => Finding.Warn(Name, degradation.ToString(), "Correct that Node, unless it is being set up just now.")))
+                .Select(degradation => Finding.Warn(Name, degradation.ToString().TrimEnd('.'), "Correct that Node, unless it is being set up just now.")))
             .ToList();
         return overlaps.Count > 0 ? overlaps : [Finding.Pass(Name, $"{string.Join(", ", observed.Own)}; nothing of this machine overlaps pods' addresses")];
     }

@@ -15,14 +15,14 @@ internal sealed record PeerWay(string Node, InetAddress Address, string In, stri
 /// <param name="IsIPv6Disabled">net.ipv6.conf.all.disable_ipv6.</param>
 /// <param name="HasIPv6Pods">Whether this node's podCIDRs have IPv6.</param>
 /// <param name="RpFilter">net.ipv4.conf.DEVICE.rp_filter by device, <c>all</c> among them: 0 off, 1 strict, 2 loose.</param>
-/// <param name="Ways">To the other nodes.</param>
+/// <param name="Ways">To the other nodes; null when these are not known.</param>
 internal sealed record SysctlObservation(
     bool IsAgentRunning,
     IReadOnlyDictionary<Family, bool> Forwards,
     bool IsIPv6Disabled,
     bool HasIPv6Pods,
     IReadOnlyDictionary<string, int> RpFilter,
-    IReadOnlyList<PeerWay> Ways);
+    IReadOnlyList<PeerWay>? Ways);
 
 /// <summary>Whether the kernel forwards, and does not drop what other nodes send.</summary>
 internal static class SysctlCheck
@@ -57,15 +57,20 @@ internal static class SysctlCheck
     private static List<Finding> OfRpFilter(SysctlObservation sysctls)
     {
         var all = sysctls.RpFilter.GetValueOrDefault("all");
+        var strict = sysctls.RpFilter.Where(device => device.Key != "all" && Math.Max(all, device.Value) == Strict).Select(device => device.Key).Order(StringComparer.Ordinal).ToList();
+        if (strict.Count == 0)
+            return [Finding.Pass(Name, "rp_filter is strict nowhere")];
+        if (sysctls.Ways is null)
+            return [Finding.Warn(Name, $"rp_filter is strict on {string.Join(", ", strict)}, and by which device packets of other nodes come is not known", "See what is said of the datastore.")];
         var dropping = sysctls.Ways
-            .Where(way => way.Address.Family == Family.IPv4 && way.Out is { } device && device != way.In && Math.Max(all, sysctls.RpFilter.GetValueOrDefault(way.In)) == Strict)
+            .Where(way => way.Address.Family == Family.IPv4 && way.Out is { } device && device != way.In && strict.Contains(way.In))
             .GroupBy(way => (way.In, Out: way.Out!))
             .Select(ways => Finding.Fail(
                 Name,
                 $"rp_filter is strict on {ways.Key.In}, by which packets of {Listing(ways)} come in, while the kernel would answer by {ways.Key.Out}: it drops them",
                 $"sysctl -w net.ipv4.conf.{ways.Key.In}.rp_filter=2 (loose), for good in /etc/sysctl.d; or correct the routes, so that both directions take the same device."))
             .ToList();
-        return dropping.Count > 0 ? dropping : [Finding.Pass(Name, "rp_filter drops nothing of the other nodes")];
+        return dropping.Count > 0 ? dropping : [Finding.Pass(Name, $"rp_filter is strict on {string.Join(", ", strict)}, and drops nothing of the other nodes: they are answered by the device by which they come")];
     }
 
     private static string Listing(IEnumerable<PeerWay> ways)

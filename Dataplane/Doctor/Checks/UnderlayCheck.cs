@@ -9,8 +9,8 @@ namespace Overlay.Dataplane.Doctor.Checks;
 /// <param name="Configuration">Of this node.</param>
 /// <param name="Nodes">All that are known.</param>
 /// <param name="Underlay">This node's addresses.</param>
-/// <param name="Ways">To the other nodes.</param>
-internal sealed record UnderlayObservation(OverlayConfiguration Configuration, IReadOnlyList<Node> Nodes, Underlay Underlay, IReadOnlyList<PeerWay> Ways);
+/// <param name="Ways">To the other nodes; null when these are not known.</param>
+internal sealed record UnderlayObservation(OverlayConfiguration Configuration, IReadOnlyList<Node> Nodes, Underlay Underlay, IReadOnlyList<PeerWay>? Ways);
 
 /// <summary>Whether this node has the addresses that others send to, a way to theirs, and an MTU that fits.</summary>
 internal static class UnderlayCheck
@@ -28,7 +28,7 @@ internal static class UnderlayCheck
         return
         [
             .. observed.Underlay.Addresses.Select(OfAddress),
-            .. observed.Ways.Where(way => way.Out is null).Select(way => Finding.Fail(Name, $"the kernel knows no way to Node {way.Node} at {way.Address}", "Give this machine a route there, or correct that Node's InternalIP.")),
+            .. (observed.Ways ?? []).Where(way => way.Out is null).Select(way => Finding.Fail(Name, $"the kernel knows no way to Node {way.Node} at {way.Address}", "Give this machine a route there, or correct that Node's InternalIP.")),
             .. OfMtu(observed),
         ];
     }

@@ -117,7 +117,7 @@ internal static class ClusterReading
     private static Finding Unreachable(string source, Exception e)
     {
         var reason = (e.InnerException is { } inner && e is HttpRequestException ? $"{e.Message} {inner.Message}" : e.Message).TrimEnd('.');
-        return e is ApiException
+        return e is ApiException { Code: System.Net.HttpStatusCode.Unauthorized }
             ? Finding.Fail(DatastoreCheck.Name, $"{source} refuses our credentials: {reason}", "Give the kubeconfig, or the service account, credentials that are valid.")
             : Finding.Fail(DatastoreCheck.Name, $"{source} cannot be asked: {reason}", "Correct kubeconfig or apiServer, and see that this node reaches that address.");
     }

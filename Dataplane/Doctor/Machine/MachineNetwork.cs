@@ -12,26 +12,26 @@ namespace Overlay.Dataplane.Doctor.Machine;
 /// <param name="Addresses">Their addresses.</param>
 /// <param name="Routes">The main tables of both families.</param>
 /// <param name="Underlay">What of it carries packets between nodes.</param>
-/// <param name="Ways">To the other nodes.</param>
+/// <param name="Ways">To the other nodes; null when these are not known.</param>
 internal sealed record MachineNetwork(
     IReadOnlyList<LinkMessage> Links,
     IReadOnlyList<AddressMessage> Addresses,
     IReadOnlyList<RouteMessage> Routes,
     Underlay Underlay,
-    IReadOnlyList<PeerWay> Ways)
+    IReadOnlyList<PeerWay>? Ways)
 {
     /// <summary>Reads.</summary>
     /// <param name="choice">How this node's addresses are found.</param>
     /// <param name="internalIPs">Of its Node.</param>
-    /// <param name="others">The other nodes and their addresses.</param>
+    /// <param name="others">The other nodes and their addresses; null when these are not known.</param>
     /// <exception cref="NetlinkException">The kernel refuses to tell.</exception>
-    public static MachineNetwork Read(NodeAddressChoice choice, EquatableArray<InetAddress> internalIPs, IEnumerable<(string Name, IEnumerable<InetAddress> Addresses)> others)
+    public static MachineNetwork Read(NodeAddressChoice choice, EquatableArray<InetAddress> internalIPs, IEnumerable<(string Name, IEnumerable<InetAddress> Addresses)>? others)
     {
         using var route = NetlinkSocket.Open(NetlinkProtocol.NETLINK_ROUTE);
         var links = LinkMessage.Dump(route);
         var underlay = MachineAddresses.Underlay(route, choice, internalIPs);
         var names = links.ToDictionary(link => link.Index, link => link.Name);
-        var ways = others
+        var ways = others?
             .SelectMany(other => other.Addresses.GroupBy(address => address.Family).Select(family => (other.Name, Address: family.First())))
             .Where(other => underlay.Of(other.Address.Family) is { Device.Length: > 0 })
             .Select(other => WayTo(route, names, other.Name, other.Address, underlay.Of(other.Address.Family)!.Value.Device))
@@ -43,7 +43,7 @@ internal sealed record MachineNetwork(
     public SysctlObservation Sysctls(bool isAgentRunning, IEnumerable<Cidr> podCidrs)
     {
         var forwards = FamilyFacts.Both.Where(family => Sysctl.Read(Forwarding.KeyOf(family, "all")) is not null).ToDictionary(family => family, Forwarding.IsOn);
-        var strictness = Underlay.Addresses.Select(address => address.Device).Where(device => device.Length > 0).Append("all").Distinct()
+        var strictness = Links.Select(link => link.Name).Where(name => name != "lo").Append("all").Distinct()
             .ToDictionary(device => device, device => Sysctl.Read($"ipv4/conf/{device}/rp_filter") ?? 0);
         return new(isAgentRunning, forwards, Sysctl.Read("ipv6/conf/all/disable_ipv6") == 1, podCidrs.Any(prefix => prefix.Family == Family.IPv6), strictness, Ways);
     }
