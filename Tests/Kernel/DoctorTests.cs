@@ -30,8 +30,12 @@ public class DoctorTests
         foreach (var (device, address) in new[] { ("eth0", "192.0.2.1/24"), ("eth1", "198.51.100.1/24") })
         {
             _machine.Run($"ip link add {device} type veth peer name {device}-far");
-            _machine.Run($"ip link set {device} up");
-            _machine.Run($"ip link set {device}-far up");
+            foreach (var end in new[] { device, $"{device}-far" })
+            {
+                _machine.Run($"ip link set {end} addrgenmode none"); // or addresses would change by themselves for a second
+                _machine.Run($"ip link set {end} up");
+            }
+
             _machine.Run($"ip address add {address} dev {device}");
         }
     }

@@ -112,7 +112,7 @@ internal static class KernelCheck
         return new(Name, severity, what, (tried.Outcome, tried.Modules) switch
         {
             (TryOutcome.Absent, "") => "Take a kernel that is built with it.",
-            (TryOutcome.Absent, var modules) => $"Load {modules} (modprobe{(modules.Contains(' ', StringComparison.Ordinal) ? " -a" : "")} {modules}); for good by a line for each in /etc/modules-load.d/overlay.conf. "
+            (TryOutcome.Absent, var modules) => $"Load {modules} (modprobe {(modules.Contains(' ', StringComparison.Ordinal) ? "-a " : "")}{modules}); for good, name {(modules.Contains(' ', StringComparison.Ordinal) ? "each" : "it")} on a line of /etc/modules-load.d/overlay.conf. "
                 + $"Where there is no such module, install the package that has it (Ubuntu: linux-modules-extra-{release}; RHEL and its kin: kernel-modules-extra), or take another kernel.",
             _ => "Look for the kernel's own words in its log (dmesg).",
         });

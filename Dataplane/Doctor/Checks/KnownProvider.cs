@@ -18,7 +18,7 @@ internal sealed record KnownProvider(string Name, IReadOnlyList<string> Devices,
         new("flannel", ["flannel.*", "flannel-v6.*", "flannel-wg*"], ["FLANNEL-*"], ["flannel-ipv4", "flannel-ipv6"], $"delete 10-flannel.conflist, /run/flannel and its devices (ip link delete flannel.1), {Restart}"),
         new("the CNI plugin bridge (of flannel, or by itself)", ["cni0"], [], [], "delete its conflist, drain the node, and delete the bridge (ip link delete cni0)"),
         new("Cilium", ["cilium_*"], ["CILIUM_*", "OLD_CILIUM_*"], [], "run cilium-dbg post-uninstall-cleanup --all-state on the node"),
-        new("Antrea", ["antrea-*"], ["ANTREA-*"], ["antrea"], $"delete its conflist, its gateway and its Open vSwitch bridge, {Restart}"),
+        new("Antrea", ["antrea-*"], ["ANTREA-*"], [], $"delete its conflist, its gateway and its Open vSwitch bridge, {Restart}"),
         new("Weave Net", ["weave", "vethwe-*"], ["WEAVE*"], [], "run weave reset on the node"),
         new("OVN (OVN-Kubernetes, Kube-OVN)", ["ovn-k8s-*", "ovn0"], ["OVN-*"], ["ovn-kubernetes"], $"delete its conflist and its Open vSwitch bridges, {Restart}"),
     ];

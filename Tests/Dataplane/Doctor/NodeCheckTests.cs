@@ -79,8 +79,8 @@ public class NodeCheckTests
         Assert.That(output.ToString(), Is.EqualTo("""
             fail  kernel  the kernel does not take ipip devices
                           (EOPNOTSUPP)
-                  -> Load ipip (modprobe ipip); for good by a line
-                     for each in /etc/modules-load.d/overlay.conf.
+                  -> Load ipip (modprobe ipip); for good by a line for
+                     each in /etc/modules-load.d/overlay.conf.
             pass  clock   synchronised
             1 failed, 0 warnings, 1 passed on node node-1.
 
