@@ -72,6 +72,7 @@ public partial class ArchitectureTests
     [TestCase("Dataplane/Reconcile/DeltaTable", @"Overlay\.Dataplane\.(Datastore|Kernel|Windows|Netlink|Cni|Cli)\b")]
     [TestCase("Dataplane/Kernel/", @"Overlay\.Dataplane\.(Datastore|Store|Windows|Cli)\b")]
     [TestCase("Dataplane/Netlink/", @"Overlay\.Dataplane\.(Datastore|Store|Kernel|Windows|Reconcile|Cni|Cli)\b")]
+    [TestCase("Dataplane/Doctor/Checks/", @"\b(File|Directory|Path|Environment|DateTime|Stopwatch|Console|Sysctl|Netns|NetlinkSocket|Libc)\.|\basync |Doctor\.Machine")]
     public void Dependencies_point_one_way(string folder, string forbidden)
     {
         var pattern = new Regex(forbidden);

@@ -1,7 +1,12 @@
 using System.Diagnostics;
 using System.Text.RegularExpressions;
+using Overlay.Dataplane.Cli;
 using Overlay.Dataplane.Cli.Demo;
 using Overlay.Dataplane.Desired;
+using Overlay.Dataplane.Doctor;
+using Overlay.Dataplane.Doctor.Checks;
+using Overlay.Dataplane.Store;
+using Overlay.PolicyEngine.Model;
 
 namespace Overlay.Tests;
 
@@ -54,6 +59,30 @@ public partial class ReadmeTests
             var line = sample.First(line => line.StartsWith(from + " ")).Split(' ', StringSplitOptions.RemoveEmptyEntries);
             Assert.That(line, Is.EqualTo((string[])[from, .. cells, from, .. cells]));
         }
+    }
+
+    // Of a node that comes from kube-router, whose kernel lacks a module, and whose way back to another node is not the way there.
+    [Test]
+    public void Its_sample_of_the_doctor_is_what_the_doctor_says()
+    {
+        var address = InetAddress.Parse("192.0.2.2");
+        var configuration = new OverlayConfiguration { NodeName = "node-1", Encapsulation = Encapsulation.Ipip };
+        Node[] nodes = [new("node-1", [Cidr.Parse("10.42.1.0/24")], [InetAddress.Parse("192.0.2.1")]), new("node-2", [Cidr.Parse("10.42.2.0/24")], [address])];
+        PeerWay[] ways = [new("node-2", address, "eth0", "eth1")];
+        Finding[] findings =
+        [
+            .. KernelCheck.Judge(new("6.8.0-31-generic", null, [new("veth pairs", "veth", "", TryOutcome.Done, ""), new("a ruleset", "", "", TryOutcome.Done, ""), new("ipip devices", "ipip", "", TryOutcome.Absent, "EOPNOTSUPP")])),
+            .. SysctlCheck.Judge(new(false, new Dictionary<Family, bool> { [Family.IPv4] = false }, false, false, new Dictionary<string, int> { ["eth0"] = 1 }, ways)),
+            .. UnderlayCheck.Judge(new(configuration, nodes, new([new DeviceAddress("eth0", Cidr.Parse("192.0.2.1/24"), 1500)], []), ways)),
+            .. OtherProviderCheck.OfDevices([new() { Index = 4, Name = "kube-bridge" }], []),
+            ConflistCheck.Judge(new("/etc/cni/net.d", "05-overlay.conflist", ["10-kuberouter.conflist"])),
+            .. DatastoreCheck.Judge(new("directory:/etc/overlay/cluster", [], nodes, []), configuration),
+            .. AgentCheck.Judge(null, "No agent answers at /run/overlay/agent.sock"),
+            ClockCheck.Judge(true, ""),
+        ];
+        using var output = new StringWriter { NewLine = "\n" };
+        DoctorCommand.Print(DoctorReport.Of("node-1", findings), new(output, 110));
+        Assert.That(Readme, Does.Contain($"```\n{output}```\n"));
     }
 
     [Test]

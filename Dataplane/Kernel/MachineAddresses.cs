@@ -14,13 +14,21 @@ public static class MachineAddresses
     /// <param name="internalIPs">Of its Node.</param>
     /// <param name="softwareChecksums">Devices of ours that are to have no checksum offload. One that has none now keeps it so: whoever switched it off had a reason.</param>
     /// <exception cref="NetlinkException">The kernel refused to tell.</exception>
-    public static Underlay Underlay(NodeKernel kernel, NodeAddressChoice choice, EquatableArray<InetAddress> internalIPs, IReadOnlySet<string> softwareChecksums)
-    {
-        var source = choice is NodeAddressChoice.Reaching reaching ? RouteMessage.Get(kernel.Route, reaching.Target)?.PrefSrc : null;
-        return Desired.Underlay.Choose(choice, internalIPs, Find(kernel.Route), source) with
+    public static Underlay Underlay(NodeKernel kernel, NodeAddressChoice choice, EquatableArray<InetAddress> internalIPs, IReadOnlySet<string> softwareChecksums) =>
+        Underlay(kernel.Route, choice, internalIPs) with
         {
             SoftwareChecksums = Ownership.Tunnels.Where(device => softwareChecksums.Contains(device) || Ethtool.TxChecksum(kernel.Route, device) == false).Order(StringComparer.Ordinal).ToEquatableArray(),
         };
+
+    /// <summary>As the other, but for checksums.</summary>
+    /// <param name="socket">NETLINK_ROUTE.</param>
+    /// <param name="choice">How its addresses are found.</param>
+    /// <param name="internalIPs">Of its Node.</param>
+    /// <exception cref="NetlinkException">The kernel refused to tell.</exception>
+    internal static Underlay Underlay(NetlinkSocket socket, NodeAddressChoice choice, EquatableArray<InetAddress> internalIPs)
+    {
+        var source = choice is NodeAddressChoice.Reaching reaching ? RouteMessage.Get(socket, reaching.Target)?.PrefSrc : null;
+        return Desired.Underlay.Choose(choice, internalIPs, Find(socket), source);
     }
 
     /// <summary>Whether an address can be a node's own towards others: not link-local, nor the machine's loopback.</summary>

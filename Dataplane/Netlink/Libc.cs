@@ -30,7 +30,6 @@ internal static unsafe partial class Libc
     internal const uint STATX_INO = 0x100;
     internal const int CLONE_NEWNET = 0x40000000;
     internal const nuint NS_GET_NSTYPE = 0xb703;
-    internal const nuint SIOCETHTOOL = 0x8946;
     internal const nuint MS_BIND = 0x1000;
     internal const nuint MS_REC = 0x4000;
     internal const nuint MS_SHARED = 0x100000;
@@ -98,9 +97,6 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int ioctl(SafeHandle file, nuint request);
-
-    [LibraryImport("libc", SetLastError = true)]
-    internal static partial int ioctl(SafeHandle file, nuint request, void* argument);
 
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int statx(SafeHandle directory, string path, int flags, uint mask, out Statx status);

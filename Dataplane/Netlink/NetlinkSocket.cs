@@ -100,7 +100,7 @@ public sealed class NetlinkSocket : IDisposable
     }
 
     /// <summary>ioctl(2), which for devices is the same on every socket of their namespace; -1 with errno set when it fails.</summary>
-    internal unsafe int Ioctl(nuint request, void* argument) => Libc.ioctl(_endpoint.Handle, request, argument);
+    internal int Ioctl(nuint request, ref Libc.Ifreq argument) => Libc.ioctl(_endpoint.Handle, request, ref argument);
 
     /// <summary>Closes the socket.</summary>
     public void Dispose() => _endpoint.Dispose();

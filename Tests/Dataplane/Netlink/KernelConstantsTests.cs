@@ -24,7 +24,11 @@ public partial class KernelConstantsTests
         #include <sys/mount.h>
         #include <sys/socket.h>
         #include <sys/stat.h>
+        #include <sys/statvfs.h>
+        #include <sys/timex.h>
+        #include <unistd.h>
         #include <netinet/in.h>
+        #include <linux/ethtool.h>
         #include <linux/if.h>
         #include <linux/if_addr.h>
         #include <linux/if_link.h>
@@ -37,6 +41,7 @@ public partial class KernelConstantsTests
         #include <linux/pkt_cls.h>
         #include <linux/pkt_sched.h>
         #include <linux/rtnetlink.h>
+        #include <linux/sockios.h>
         #include <linux/tc_act/tc_mirred.h>
         #include <linux/veth.h>
         #include <linux/netfilter.h>
@@ -68,6 +73,30 @@ public partial class KernelConstantsTests
             _Static_assert(offsetof(struct statx, stx_dev_major) == {Marshal.OffsetOf<Libc.Statx>(nameof(Libc.Statx.DeviceMajor))}, "stx_dev_major");
             _Static_assert(offsetof(struct statx, stx_dev_minor) == {Marshal.OffsetOf<Libc.Statx>(nameof(Libc.Statx.DeviceMinor))}, "stx_dev_minor");
             """), Is.Empty);
+
+    [Test]
+    public void Fields_of_other_structures_are_where_the_headers_have_them()
+    {
+        (string Type, string Field, nint Offset)[] fields =
+        [
+            ("ethtool_drvinfo", "driver", Marshal.OffsetOf<Libc.EthtoolDriver>(nameof(Libc.EthtoolDriver.Driver))),
+            ("ethtool_value", "data", Marshal.OffsetOf<Libc.EthtoolValue>(nameof(Libc.EthtoolValue.Value))),
+            ("ifreq", "ifr_ifru", Marshal.OffsetOf<Libc.Ifreq>(nameof(Libc.Ifreq.Argument))),
+            ("statvfs", "f_frsize", Marshal.OffsetOf<Libc.Statvfs>(nameof(Libc.Statvfs.FragmentSize))),
+            ("statvfs", "f_bavail", Marshal.OffsetOf<Libc.Statvfs>(nameof(Libc.Statvfs.AvailableBlocks))),
+            ("statvfs", "f_files", Marshal.OffsetOf<Libc.Statvfs>(nameof(Libc.Statvfs.Files))),
+            ("statvfs", "f_favail", Marshal.OffsetOf<Libc.Statvfs>(nameof(Libc.Statvfs.AvailableFiles))),
+            ("timex", "status", Marshal.OffsetOf<Libc.Timex>(nameof(Libc.Timex.Status))),
+        ];
+        (string Type, int Size)[] rooms =
+        [
+            ("ethtool_drvinfo", Marshal.SizeOf<Libc.EthtoolDriver>()), ("ethtool_value", Marshal.SizeOf<Libc.EthtoolValue>()), ("ifreq", Marshal.SizeOf<Libc.Ifreq>()),
+            ("statvfs", Marshal.SizeOf<Libc.Statvfs>()), ("timex", Marshal.SizeOf<Libc.Timex>()),
+        ];
+        Assert.That(Compile(Headers
+            + string.Concat(fields.Select(field => $"_Static_assert(offsetof(struct {field.Type}, {field.Field}) == {field.Offset}, \"{field.Type}.{field.Field}\");\n"))
+            + string.Concat(rooms.Select(room => $"_Static_assert(sizeof(struct {room.Type}) <= {room.Size}, \"{room.Type}\");\n"))), Is.Empty);
+    }
 
     [Test]
     public void A_wrong_value_would_be_noticed() =>
