@@ -81,6 +81,21 @@ public class DoctorTests
         Assert.That(Only("vxlan port"), Does.Contain($"pid {Environment.ProcessId} ("));
     }
 
+    [TestCase("127.0.0.1", "127.0.0.1:9100")]
+    [TestCase("::1", "[::1]:9100")]
+    [TestCase("127.0.0.1", ":9100")]
+    public void The_agents_own_port_taken_by_a_process(string taken, string wanted)
+    {
+        using var listener = _machine.Netns.Run(() =>
+        {
+            var made = new TcpListener(IPAddress.Parse(taken), 9100);
+            made.Start();
+            return made;
+        });
+        Assert.That(Only("ports", $"--metrics-address {wanted}"), Does.Contain($"pid {Environment.ProcessId} (").And.Contain("metrics.address"));
+        Assert.That(Failed(Doctor("--metrics-address 127.0.0.2:9100 --health-address 127.0.0.1:9101")), Is.Empty);
+    }
+
     [TestCase(4096)]
     [TestCase(77)]
     public void The_tunnels_port_taken_by_anothers_vxlan_device(int vni)
