@@ -23,7 +23,7 @@ internal static class DoctorCommand
         output.AcceptOnlyFromAmong("table", "json");
         var command = new Command(
             "doctor",
-            "Look at all that this node needs: kernel, sysctls, the tunnel's port, addresses and MTU, checksum offload, leftovers of other network providers, datastore, other nodes, disk and clock. Each line passes, warns or fails, with the remedy. Before the agent is installed, and after. Changes nothing. Exits with 1 when something fails.")
+            "Look at all that this node needs: kernel, sysctls, ports in use, addresses and MTU, checksum offload, leftovers of other network providers, datastore, other nodes, disk and clock. Each line passes, warns or fails, with the remedy. Before the agent is installed, and after. Changes nothing. Exits with 1 when something fails.")
         {
             output,
         };

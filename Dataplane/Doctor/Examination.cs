@@ -70,9 +70,11 @@ internal sealed class Examination(OverlayConfiguration configuration)
         if (configuration.Encapsulation == Encapsulation.Vxlan)
         {
             Check(VxlanPortCheck.Name, () => VxlanPortCheck.Judge(new(
-                configuration.VxlanPort, configuration.VxlanVni, [.. network.Links.Where(link => link.Vxlan is not null)], UdpSockets.On(configuration.VxlanPort), Environment.IsPrivilegedProcess)));
+                configuration.VxlanPort, configuration.VxlanVni, [.. network.Links.Where(link => link.Vxlan is not null)], BoundSockets.Udp(configuration.VxlanPort), Environment.IsPrivilegedProcess)));
         }
 
+        if (status is null) // else they are the agent's
+            Check(ListenCheck.Name, () => ListenCheck.Addresses(configuration).Select(served => ListenCheck.Judge(served.Key, served.Address, BoundSockets.Listeners(served.Address.Port))));
         Check(UnderlayCheck.Name, () => UnderlayCheck.Judge(new(configuration, nodes, network.Underlay, network.Ways)));
         Check(PodNetworkCheck.Name, () => PodNetworkCheck.Judge(new(
             configuration.NodeName, podCidrs, nodes, [.. ForeignPrefix.Of(network.Links, network.Addresses, network.Routes)], status is null ? projected.Degradations : [])));

@@ -81,6 +81,21 @@ public class DoctorTests
         Assert.That(Only("vxlan port"), Does.Contain($"pid {Environment.ProcessId} ("));
     }
 
+    [TestCase("127.0.0.1", "127.0.0.1:9100")]
+    [TestCase("::1", "[::1]:9100")]
+    [TestCase("127.0.0.1", ":9100")]
+    public void The_agents_own_port_taken_by_a_process(string taken, string wanted)
+    {
+        using var listener = _machine.Netns.Run(() =>
+        {
+            var made = new TcpListener(IPAddress.Parse(taken), 9100);
+            made.Start();
+            return made;
+        });
+        Assert.That(Only("ports", $"--metrics-address {wanted}"), Does.Contain($"pid {Environment.ProcessId} (").And.Contain("metrics.address"));
+        Assert.That(Failed(Doctor("--metrics-address 127.0.0.2:9100 --health-address 127.0.0.1:9101")), Is.Empty);
+    }
+
     [TestCase(4096)]
     [TestCase(77)]
     public void The_tunnels_port_taken_by_anothers_vxlan_device(int vni)
@@ -103,6 +118,31 @@ public class DoctorTests
         Sysctl("ipv4/conf/all/rp_filter", 1);
         _machine.Run("ip route delete 192.0.2.2 via 198.51.100.2 dev eth1");
         Assert.That(Failed(Doctor()), Is.Empty, "both ways by one device");
+    }
+
+    // The doctor's word against the kernel's: with the same settings a packet of node-2 is dropped, or arrives.
+    [TestCase(1, 0, true)]
+    [TestCase(0, 1, true)]
+    [TestCase(1, 2, false)]
+    [TestCase(0, 0, false)]
+    public void What_it_says_of_rp_filter_is_what_becomes_of_packets(int all, int device, bool dropped)
+    {
+        using var far = NetnsFixture.Create();
+        _machine.Run("ip link set eth0 address 02:00:00:00:00:01");
+        _machine.Run($"ip link set eth0-far netns {far.Name}");
+        far.Run("ip link set eth0-far up");
+        far.Run("ip address add 192.0.2.2/24 dev eth0-far");
+        far.Run("ip neigh add 192.0.2.1 lladdr 02:00:00:00:00:01 dev eth0-far");
+        _machine.Run("ip route add 192.0.2.2 via 198.51.100.2 dev eth1");
+        Sysctl("ipv4/conf/all/rp_filter", all);
+        Sysctl("ipv4/conf/eth0/rp_filter", device);
+        Assert.That(Failed(Doctor(exitCode: dropped ? 1 : 0)).Select(finding => finding.Check), Is.EqualTo(dropped ? ["sysctl"] : Array.Empty<string>()));
+
+        using var receiver = _machine.Netns.Run(() => new UdpClient(new IPEndPoint(IPAddress.Parse("192.0.2.1"), 7000)));
+        using var sender = far.Netns.Run(() => new UdpClient(AddressFamily.InterNetwork));
+        sender.Send([1], "192.0.2.1", 7000);
+        TestCluster.Eventually(() => Filtered() > 0 || receiver.Available > 0, "the packet comes to the machine");
+        Assert.That((Filtered() > 0, receiver.Available > 0), Is.EqualTo((dropped, !dropped)));
     }
 
     [Test]
@@ -247,6 +287,13 @@ public class DoctorTests
         Assert.That(answer.ExitCode, Is.EqualTo(1));
         Assert.That(answer.Output, Does.Match(@"(?m)^fail  vxlan port   device tunnel9 .*\n      -> .*ip link delete tunnel9"));
         Assert.That(answer.Output, Does.Match(@"\n1 failed, [0-9]+ warnings?, [0-9]+ passed on node node-1\.\n\z"));
+    }
+
+    // Packets that rp_filter dropped (proc_net(5), netstat: a line of names, a line of numbers).
+    private long Filtered()
+    {
+        var lines = _machine.Run("cat /proc/net/netstat").Split('\n').Where(line => line.StartsWith("TcpExt:", StringComparison.Ordinal)).Select(line => line.Split(' ')).ToArray();
+        return long.Parse(lines[1][Array.IndexOf(lines[0], "IPReversePathFilter")]);
     }
 
     private void Sysctl(string key, int value) => _machine.Netns.Run(() => File.WriteAllText($"/proc/sys/net/{key}", $"{value}"));

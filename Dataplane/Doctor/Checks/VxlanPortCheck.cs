@@ -3,18 +3,13 @@ using Overlay.Dataplane.Netlink.Route;
 
 namespace Overlay.Dataplane.Doctor.Checks;
 
-/// <summary>A UDP socket of this network namespace.</summary>
-/// <param name="Port">Its local port.</param>
-/// <param name="Holder">The process that holds it: <c>pid 812 (dnsmasq)</c>; null: the kernel itself, or a process that cannot be seen.</param>
-internal readonly record struct UdpSocket(ushort Port, string? Holder);
-
 /// <summary>Who may have the port of VXLAN.</summary>
 /// <param name="Port">The configured one.</param>
 /// <param name="Vni">The configured one.</param>
 /// <param name="Devices">The VXLAN devices of this machine.</param>
 /// <param name="Sockets">The UDP sockets on that port.</param>
 /// <param name="SeesProcesses">Whether every process's sockets could be looked at.</param>
-internal sealed record VxlanPortObservation(ushort Port, uint Vni, IReadOnlyList<LinkMessage> Devices, IReadOnlyList<UdpSocket> Sockets, bool SeesProcesses);
+internal sealed record VxlanPortObservation(ushort Port, uint Vni, IReadOnlyList<LinkMessage> Devices, IReadOnlyList<BoundSocket> Sockets, bool SeesProcesses);
 
 /// <summary>Whether our VXLAN device has its UDP port, or can have it.</summary>
 internal static class VxlanPortCheck
@@ -25,7 +20,7 @@ internal static class VxlanPortCheck
     /// <summary>Judges. Pure.</summary>
     public static IEnumerable<Finding> Judge(VxlanPortObservation observed)
     {
-        var remedy = $"Set another vxlan.port on all nodes, or";
+        var remedy = "Set another vxlan.port on all nodes, or";
         var onPort = observed.Devices.Where(device => device.Vxlan?.Port == observed.Port).ToList();
         var findings = onPort.Where(device => !Ownership.Tunnels.Contains(device.Name)).Select(device => Finding.Fail(
             Name,

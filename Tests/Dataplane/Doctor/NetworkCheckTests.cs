@@ -1,3 +1,4 @@
+using System.Net;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Doctor;
 using Overlay.Dataplane.Doctor.Checks;
@@ -64,12 +65,25 @@ public class NetworkCheckTests
     [TestCase("flannel.1", 1u, 8472, "", false, Severity.Warn, Description = "and we see little")]
     public void The_port_is_ours_or_free_or_anothers(string device, uint vni, int port, string? holder, bool seesProcesses, Severity expected)
     {
-        UdpSocket[] sockets = holder is null ? [] : [new(4789, holder.Length > 0 ? holder : null)];
+        BoundSocket[] sockets = holder is null ? [] : [new(IPAddress.Any, holder.Length > 0 ? holder : null)];
         LinkMessage link = new() { Index = 5, Name = device, Flags = Iff.IFF_UP, Kind = "vxlan", Vxlan = new(vni, (ushort)port, null) };
         var finding = VxlanPortCheck.Judge(new(4789, 4096, [link], sockets, seesProcesses)).Single();
         Assert.That(finding.Severity, Is.EqualTo(expected), finding.What);
         if (expected == Severity.Fail && holder is { Length: > 0 })
             Assert.That(finding.What, Does.Contain(holder));
+    }
+
+    [TestCase("127.0.0.1:9100", "127.0.0.1", true)]
+    [TestCase("127.0.0.1:9100", "0.0.0.0", true)]
+    [TestCase(":9100", "127.0.0.1", true)]
+    [TestCase("[::1]:9100", "127.0.0.1", false)]
+    [TestCase("127.0.0.1:9100", "192.0.2.1", false)]
+    public void An_address_that_somebody_listens_at_fails(string wanted, string taken, bool fails)
+    {
+        var (key, address) = ListenCheck.Addresses(new() { MetricsAddress = wanted }).Single();
+        Assert.That((key, address.Port), Is.EqualTo(("metrics.address", 9100)));
+        Assert.That(ListenCheck.Judge(key, address, [new(IPAddress.Parse(taken), "pid 7 (nginx)")]).Severity, Is.EqualTo(fails ? Severity.Fail : Severity.Pass));
+        Assert.That(ListenCheck.Judge(key, address, []).Severity, Is.EqualTo(Severity.Pass));
     }
 
     [Test]
