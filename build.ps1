@@ -18,7 +18,8 @@ usage: ./build.ps1 VERB
   bench NAME      a measurement (root); policy: what policies on one pod cost the first packet of a flow;
                   list: memory and CPU of an agent that lists 50,000 pods from an API server;
                   cni [PODS]: ADD and DEL beside Debian's ptp, 200 pods (or PODS) each at 1, 4 and 16 at a time;
-                  tunnel: pod to pod beside the same kernel devices made by hand, with 0, 100 and 10,000 policies
+                  tunnel: pod to pod beside the same kernel devices made by hand, with 0, 100 and 10,000 policies;
+                  scale: what one change costs among up to 250,000 pods, from the datastore's change to the kernel's commit
   package         the container images for x86-64 and arm64, the Helm chart and the plain manifests, at artifacts/package
   clean           remove everything that was built
   help            this text
@@ -169,11 +170,12 @@ run_bench() {
         list) benchmark=ListBenchmark ;;
         cni) benchmark=CniBenchmark ;;
         tunnel) benchmark=TunnelBenchmark ;;
-        *) fail 'which measurement? There are: policy, list, cni, tunnel' ;;
+        scale) benchmark=ScaleBenchmark ;;
+        *) fail 'which measurement? There are: policy, list, cni, tunnel, scale' ;;
     esac
     [ "$(id -u)" = 0 ] || fail "bench $1 makes network namespaces; run it with sudo"
     need_for_tests
-    OVERLAY_BENCH=1 OVERLAY_BENCH_PODS=${2:-} dotnet test Tests --filter "FullyQualifiedName~$benchmark" --logger 'console;verbosity=normal'
+    OVERLAY_BENCH=1 OVERLAY_BENCH_PODS=${2:-} dotnet test Tests -c Release --filter "FullyQualifiedName~$benchmark" --logger 'console;verbosity=normal'
 }
 
 run_tests() {

@@ -27,6 +27,8 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
     private bool _rulesetStale = true;
     private long _rulesetsCommitted, _driftRepaired, _resyncs;
     private TimeSpan _resyncDuration;
+    private TimeSpan _refereeTook;
+    private Stopwatch? _sinceReferee;
     private NodeRows _rows = NodeRows.Empty;
     private bool _rowsStale;
     private long _revision;
@@ -157,7 +159,7 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
         return complete;
     }
 
-    /// <summary>Reads the kernel anew, repairs what differs from the desired state, and checks the incremental ruleset against its referee.</summary>
+    /// <summary>Reads the kernel anew, repairs what differs from the desired state, and now and then checks the incremental ruleset against its referee.</summary>
     /// <returns>As <see cref="Commit"/>.</returns>
     public bool Resync()
     {
@@ -169,17 +171,28 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
         var drift = new List<string>(kernel.Routing.Resync());
         var isKnown = !_rulesetStale;
         CommitPolicy();
-        var wanted = _projection.Current;
-        var anew = RulesetProjection.FromScratch(Wanted());
-        if (NftText.Print(wanted) is var text && NftText.Print(anew) is var referee && text != referee)
-            Log.Disagreement(log, FirstDifference(text, referee));
         if (isKnown)
-            drift.AddRange(kernel.Nftables.Resync(anew));
+            drift.AddRange(kernel.Nftables.Resync(Agreed()));
         Repaired(drift);
         var complete = Commit();
         _resyncs++;
         _resyncDuration += clock.Elapsed;
         return complete;
+    }
+
+    // The incremental ruleset, held to the one computed anew. That takes seconds in a large cluster, so it takes a thousandth of the time at most; in between the kernel is held to the incremental one.
+    private Ruleset Agreed()
+    {
+        var wanted = _projection.Current;
+        if (_sinceReferee is { } since && since.Elapsed < 1000 * _refereeTook)
+            return wanted;
+        var clock = Stopwatch.StartNew();
+        var anew = RulesetProjection.FromScratch(Wanted());
+        if (NftText.Print(wanted) is var text && NftText.Print(anew) is var referee && text != referee)
+            Log.Disagreement(log, FirstDifference(text, referee));
+        _refereeTook = clock.Elapsed;
+        _sinceReferee = Stopwatch.StartNew();
+        return anew;
     }
 
     /// <summary>Turns forwarding on where somebody turned it off. Where it cannot be, this node is not ready, and <see cref="Resync"/> is to be called again later.</summary>
