@@ -1,6 +1,7 @@
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Operator;
 using Overlay.Dataplane.Probing;
+using Overlay.Dataplane.Store;
 using Overlay.PolicyEngine.Model;
 
 namespace Overlay.Dataplane;
@@ -11,10 +12,10 @@ internal sealed partial class NodeDataplane
     // Devices of ours without checksum offload, each with the node where packets arrived broken.
     private readonly Dictionary<string, string> _softwareChecksums = new(StringComparer.Ordinal);
     private IReadOnlyList<Degradation> _peerDegradations = [];
-    private string _mtuSource = "";
+    private List<ProbeTarget> _probeTargets = [];
 
-    /// <summary>The ways to the other nodes that are to be tried: the same object as long as they are the same.</summary>
-    public IReadOnlyList<ProbeTarget> ProbeTargets { get; private set; } = [];
+    /// <summary>The ways to the other nodes that are to be tried: the same object as long as none is gone; those of nodes that join come to its end.</summary>
+    public IReadOnlyList<ProbeTarget> ProbeTargets => _probeTargets;
 
     /// <summary>Takes over what is known of the ways. Where checksums that are left to a device arrive broken, the kernel makes them from the next <see cref="Commit"/> on.</summary>
     public void Hear(IReadOnlyList<PeerFinding> findings)
@@ -43,9 +44,12 @@ internal sealed partial class NodeDataplane
     private void Aim(ProjectedNode projected)
     {
         var targets = ProbeTarget.Of(_configuration.NodeName, Store.Nodes, _configuration, Underlay, projected);
-        if (!targets.SequenceEqual(ProbeTargets))
-            ProbeTargets = targets;
+        if (!targets.SequenceEqual(_probeTargets))
+            _probeTargets = targets;
     }
+
+    private void Aim(Node node, JoinedNode joined) =>
+        _probeTargets.AddRange(ProbeTarget.Of(node, ProbeTarget.WaysOf(joined.Rows), _configuration, Underlay, Mtu));
 
     private IReadOnlyList<PeerStatus> Peers(IReadOnlyList<PeerFinding> known)
     {

@@ -66,7 +66,7 @@ internal sealed partial class NodeDataplane
                 Encapsulation = _configuration.Encapsulation.ToString().ToLowerInvariant(),
                 Mtu = Mtu,
                 PodCidrs = [.. PodCidrs.Select(prefix => prefix.ToString())],
-                MtuSource = _mtuSource,
+                MtuSource = _projectedNode?.MtuSource ?? "",
                 Underlay = [.. UnderlayText()],
                 SoftwareChecksums = [.. Underlay.SoftwareChecksums],
                 Peers = Peers(findings),

@@ -23,6 +23,7 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
     private readonly Dictionary<NamespacedName, Policy> _quarantined = [];
     private PodNetwork _network = new([], []);
     private EquatableArray<Degradation> _projected = [];
+    private ProjectedNode? _projectedNode;
     private bool _nodeStale = true;
     private bool _rulesetStale = true;
     private long _rulesetsCommitted, _driftRepaired, _resyncs;
@@ -302,6 +303,9 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
                     _rowsStale = true;
                     _nodeStale = _nodeStale || attachment.Addresses.Any(address => Store.HolderOf(address) is not null) || !kernel.Drop(attachment);
                     break;
+                case Consequence.JoinNode(var node):
+                    _nodeStale = _nodeStale || !TryJoin(node);
+                    break;
                 case Consequence.ReprojectNode:
                     _nodeStale = true;
                     break;
@@ -309,7 +313,7 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
         }
     }
 
-    // Nodes change seldom: all rows are computed whole, and the delta tables find what differs. Pods come and go all the time: theirs are added and dropped by themselves (Carry).
+    // All rows are computed whole, and the delta tables find what differs: when a node changes or goes, which is seldom. Pods come and go all the time, and nodes join: their rows are added by themselves (Carry).
     private void Reproject()
     {
         Underlay = MachineAddresses.Underlay(kernel, _configuration.NodeAddress, Node?.InternalIPs ?? [], _softwareChecksums.Keys.ToHashSet());
@@ -317,17 +321,36 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
         kernel.Want(projected.Rows);
         _rows = projected.Rows;
         _rowsStale = false;
-        _verdictsChanged |= projected.Network != _network;
-        _network = projected.Network;
-        _projection.SetNetwork(_network);
+        Connect(projected.Network);
         _projected = projected.Degradations;
         Announced = ToAnnounce(Node);
         if (_configuration.DatastoreDirectory is not null && Node is { } node && Announced is { } announced && announced != node.ChosenAddresses)
             _projected = [.. _projected, new("underlay", $"this node sends from {string.Join(',', Underlay.Own)}, and other nodes take its Node's word for {string.Join(',', node.Underlay)}; give the Node the annotation {Datastore.Manifests.FromManifest.AddressesAnnotation}: \"{string.Join(',', announced)}\".")];
         Mtu = projected.Mtu;
-        _mtuSource = projected.MtuSource;
+        _projectedNode = projected;
         Aim(projected);
         _nodeStale = false;
+    }
+
+    // A node that has nothing to do with the others adds its rows to theirs.
+    private bool TryJoin(Node node)
+    {
+        if (_projectedNode is not { } projected || JoinedNode.Of(Store.Nodes.Where(other => other.Name != node.Name), node, _configuration, Underlay, projected) is not { } joined || !kernel.TryAdd(joined.Rows))
+            return false;
+        _rowsStale = true;
+        _projectedNode = projected with { Network = joined.Network };
+        Connect(joined.Network);
+        var subject = $"Node {node.Name}";
+        _projected = [.. _projected.Where(degradation => degradation.Subject != subject), .. joined.Degradations];
+        Aim(node, joined);
+        return true;
+    }
+
+    private void Connect(PodNetwork network)
+    {
+        _verdictsChanged |= network != _network;
+        _network = network;
+        _projection.SetNetwork(network);
     }
 
     private EquatableArray<InetAddress>? ToAnnounce(Node? node)

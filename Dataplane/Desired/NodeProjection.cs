@@ -50,7 +50,7 @@ public static class NodeProjection
             rows.Add(new(prefix, RouteType.Unreachable, null, null));
         AddPods(rows, attachments, underlay.OfIPv6, degradations);
         var network = new PodNetwork(Union(self.PodCidrs), Union(self.PodCidrs.Concat(granted.Values.SelectMany(prefixes => prefixes))));
-        return new(rows.Sorted() with { PodSource = underlay.OfIPv6 }, network, mtu, degradations.OrderBy(degradation => degradation.ToString(), StringComparer.Ordinal).ToEquatableArray()) { MtuSource = mtuSource };
+        return new(rows.Sorted() with { PodSource = underlay.OfIPv6 }, network, mtu, degradations.OrderBy(degradation => degradation.ToString(), StringComparer.Ordinal).ToEquatableArray()) { MtuSource = mtuSource, Granted = granted[nodeName].ToEquatableArray() };
     }
 
     /// <summary>The rows of one attachment, in the order of its addresses; those of two attachments differ unless they have the same address.</summary>

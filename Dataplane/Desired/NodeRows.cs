@@ -41,4 +41,7 @@ public sealed record ProjectedNode(NodeRows Rows, PodNetwork Network, int Mtu, E
 {
     /// <summary>Where <see cref="Mtu"/> comes from, for people: <c>1500 of eth0 less 50 for vxlan over IPv4</c>.</summary>
     public string MtuSource { get; init; } = "";
+
+    /// <summary>This node's prefixes, but for those that another has.</summary>
+    public EquatableArray<Cidr> Granted { get; init; } = [];
 }

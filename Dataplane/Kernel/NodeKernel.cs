@@ -72,6 +72,37 @@ public sealed class NodeKernel : IDisposable
         _routes.Rows.WantExactly(rows.Routes.ToDictionary(route => route.Key));
     }
 
+    /// <summary>Wants the rows of one more node.</summary>
+    /// <returns>False, and nothing is done, when one of them is another's: then all rows are to be computed anew.</returns>
+    public bool TryAdd(NodeRows rows)
+    {
+        foreach (var route in rows.Routes)
+        {
+            if (_routes.Rows.Desired.ContainsKey(route.Key))
+                return false;
+        }
+
+        foreach (var entry in rows.Fdb)
+        {
+            if (_fdb.Rows.Desired.ContainsKey(entry.Key))
+                return false;
+        }
+
+        foreach (var neighbor in rows.Neighbors)
+        {
+            if (_neighbors.Rows.Desired.ContainsKey(neighbor.Key))
+                return false;
+        }
+
+        foreach (var neighbor in rows.Neighbors)
+            _neighbors.Rows.Want(neighbor.Key, neighbor.LinkLayerAddress);
+        foreach (var entry in rows.Fdb)
+            _fdb.Rows.Want(entry.Key, entry.Destination);
+        foreach (var route in rows.Routes)
+            _routes.Rows.Want(route.Key, route);
+        return true;
+    }
+
     /// <summary>Wants the rows of one more pod.</summary>
     /// <returns>False, and nothing is done, when one of its routes is another's: then all rows are to be computed anew.</returns>
     public bool Want(Attachment attachment)

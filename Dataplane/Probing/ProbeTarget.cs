@@ -21,20 +21,29 @@ internal readonly record struct ProbeTarget(string Node, InetAddress Address, In
     /// <param name="projected">What was made of all that.</param>
     public static List<ProbeTarget> Of(string nodeName, IReadOnlyCollection<Node> nodes, OverlayConfiguration configuration, Underlay underlay, ProjectedNode projected)
     {
-        var ways = projected.Rows.Routes.Where(route => route is { Type: RouteType.Unicast, Gateway: not null } or { Type: RouteType.Unicast, Outer: not null }).ToDictionary(route => route.Destination);
-        var targets = new List<ProbeTarget>();
-        var taken = new HashSet<InetAddress>();
-        foreach (var node in nodes.Where(node => node.Name != nodeName).OrderBy(node => node.Name, StringComparer.Ordinal))
-        {
-            foreach (var prefix in node.PodCidrs.GroupBy(prefix => prefix.Family).OrderBy(family => family.Key).Select(family => family.First()))
-            {
-                if (ways.TryGetValue(prefix, out var way) && OuterOf(way, node, underlay) is { } outer && (configuration.Encapsulation == Encapsulation.None ? outer : prefix.First) is var address && taken.Add(address))
-                    targets.Add(new(node.Name, address, outer, way.Device!, CarrierOf(way.Device!, configuration), projected.Mtu));
-            }
-        }
-
-        return targets;
+        var ways = WaysOf(projected.Rows);
+        var taken = new HashSet<(string Node, InetAddress Address)>(); // an address in the tunnel is the node's whose prefix it is, also when another claims that
+        return [.. nodes.Where(node => node.Name != nodeName).OrderBy(node => node.Name, StringComparer.Ordinal).SelectMany(node => Of(node, ways, configuration, underlay, projected.Mtu)).Where(target => taken.Add((configuration.Encapsulation == Encapsulation.None ? target.Node : "", target.Address)))];
     }
+
+    /// <summary>The ways to one node.</summary>
+    /// <param name="node">The node.</param>
+    /// <param name="ways">By prefix (<see cref="WaysOf"/>).</param>
+    /// <param name="configuration">Of this node.</param>
+    /// <param name="underlay">Its addresses.</param>
+    /// <param name="mtu">Of packets, bytes.</param>
+    public static IEnumerable<ProbeTarget> Of(Node node, IReadOnlyDictionary<Cidr, Route> ways, OverlayConfiguration configuration, Underlay underlay, int mtu)
+    {
+        foreach (var prefix in node.PodCidrs.GroupBy(prefix => prefix.Family).OrderBy(family => family.Key).Select(family => family.First()))
+        {
+            if (ways.TryGetValue(prefix, out var way) && OuterOf(way, node, underlay) is { } outer)
+                yield return new(node.Name, configuration.Encapsulation == Encapsulation.None ? outer : prefix.First, outer, way.Device!, CarrierOf(way.Device!, configuration), mtu);
+        }
+    }
+
+    /// <summary>The routes that lead to other nodes.</summary>
+    public static Dictionary<Cidr, Route> WaysOf(NodeRows rows) =>
+        rows.Routes.Where(route => route.Type == RouteType.Unicast && (route.Gateway is not null || route.Outer is not null)).ToDictionary(route => route.Destination);
 
     private static InetAddress? OuterOf(Route way, Node node, Underlay underlay)
     {

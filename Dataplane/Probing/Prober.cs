@@ -25,6 +25,9 @@ internal sealed class Prober(ILogger log) : IDisposable
     private readonly Dictionary<ProbeTarget, PeerFinding> _findings = [];
     private readonly HashSet<ProbeTarget> _inFlight = [];
     private PriorityQueue<ProbeTarget, DateTime> _due = new();
+    private int _count;
+
+    // The loop's, for comparison only.
     private IReadOnlyList<ProbeTarget> _targets = [];
 
     /// <summary>Has an item when something is known that was not before.</summary>
@@ -40,20 +43,29 @@ internal sealed class Prober(ILogger log) : IDisposable
         }
     }
 
-    /// <summary>Tries these ways from now on. What is known of others is forgotten. For any thread.</summary>
+    /// <summary>Tries these ways from now on. What is known of others is forgotten. Of a list that it knows, only what has come to its end is looked at. For the loop, which owns the list.</summary>
     public void Follow(IReadOnlyList<ProbeTarget> targets)
     {
+        var isSame = ReferenceEquals(targets, _targets);
+        if (isSame && targets.Count == _count)
+            return;
         lock (_gate)
         {
-            if (ReferenceEquals(targets, _targets))
-                return;
-            _targets = targets;
-            var wanted = targets.ToHashSet();
-            foreach (var gone in _findings.Keys.Where(target => !wanted.Contains(target)).ToList())
-                _findings.Remove(gone);
-            _due = new(_due.UnorderedItems.Where(item => wanted.Contains(item.Element)));
-            foreach (var target in targets.Where(target => _findings.TryAdd(target, new(target)) && !_inFlight.Contains(target)))
-                _due.Enqueue(target, DateTime.UtcNow);
+            if (!isSame)
+            {
+                var wanted = targets.ToHashSet();
+                foreach (var gone in _findings.Keys.Where(target => !wanted.Contains(target)).ToList())
+                    _findings.Remove(gone);
+                _due = new(_due.UnorderedItems.Where(item => wanted.Contains(item.Element)));
+            }
+
+            foreach (var target in targets.Skip(isSame ? _count : 0))
+            {
+                if (_findings.TryAdd(target, new(target)) && !_inFlight.Contains(target))
+                    _due.Enqueue(target, DateTime.UtcNow);
+            }
+
+            (_targets, _count) = (targets, targets.Count);
         }
 
         _news.Writer.TryWrite(true);
@@ -118,7 +130,7 @@ internal sealed class Prober(ILogger log) : IDisposable
     {
         if (finding.IsOpen)
             return PeriodOfOpen;
-        var steady = TimeSpan.FromTicks(Math.Max(Period.Ticks, _targets.Count * PeriodOfEach.Ticks));
+        var steady = TimeSpan.FromTicks(Math.Max(Period.Ticks, _count * PeriodOfEach.Ticks));
         return finding.Reachability != Reachability.Reached && PeriodOfBad < steady ? PeriodOfBad : steady;
     }
 

@@ -78,7 +78,8 @@ public sealed class ClusterStore(bool isolateUnknown = false)
         switch (change)
         {
             case ClusterChange.NodeSet { Node: var node }:
-                return Set(_nodes, node.Name, node) ? [new Consequence.SetNode(node.ToClusterNode()), new Consequence.ReprojectNode()] : Nothing;
+                var isJoining = _nodes.GetValueOrDefault(node.Name) is not { } known || (known.PodCidrs.Count == 0 && known.InternalIPs == node.InternalIPs);
+                return Set(_nodes, node.Name, node) ? [new Consequence.SetNode(node.ToClusterNode()), isJoining ? new Consequence.JoinNode(node) : new Consequence.ReprojectNode()] : Nothing;
             case ClusterChange.NodeGone { Name: var name }:
                 return _nodes.Remove(name) ? [new Consequence.RemoveNode(name), new Consequence.ReprojectNode()] : Nothing;
             case ClusterChange.NamespaceSet { Namespace: var ns }:

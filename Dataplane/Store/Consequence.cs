@@ -18,8 +18,12 @@ public abstract record Consequence
     /// <summary>A pod is gone.</summary>
     public sealed record RemovePod(NamespacedName Name) : Consequence;
 
-    /// <summary>A node is new or different: <see cref="ReprojectNode"/> is said as well.</summary>
+    /// <summary>A node is new or different: <see cref="JoinNode"/> or <see cref="ReprojectNode"/> is said as well.</summary>
     public sealed record SetNode(ClusterNode Node) : Consequence;
+
+    /// <summary>A node has come, or has its prefixes now: it may be that it adds rows and changes none.</summary>
+    /// <param name="Node">As it is now.</param>
+    public sealed record JoinNode(Node Node) : Consequence;
 
     /// <summary>A node is gone: <see cref="ReprojectNode"/> is said as well.</summary>
     public sealed record RemoveNode(string Name) : Consequence;

@@ -38,7 +38,7 @@ internal sealed class LargeCluster(int nodes, int policies)
 
     public static Node NodeOf(int i) => new(
         Name("node", i),
-        [Cidr.Parse($"10.{64 + (i >> 8)}.{i & 255}.0/24"), Cidr.Parse($"fd00:42:{i:x}::/64")],
+        [Cidr.Parse($"10.{64 + (i >> 8)}.{i & 255}.0/24"), Cidr.Parse($"fd00:42:0:{i:x}::/64")],
         [InetAddress.Parse($"172.16.{i / 250}.{1 + (i % 250)}")]);
 
     public static ClusterChange.NamespaceSet NamespaceOf(int i, int team) => new(new(Name("ns", i), Labels.Of(new Label("team", Name("team", team)))));
@@ -64,7 +64,7 @@ internal sealed class LargeCluster(int nodes, int policies)
         return new(new(
             new(Name("ns", ns), Name("pod", i)),
             Labels.Of(new Label("app", Name("app", app ?? AppOf(i))), new Label("tier", (number % 3) switch { 0 => "web", 1 => "db", _ => "cache" })),
-            [InetAddress.Parse($"10.{64 + (node >> 8)}.{node & 255}.{slot}"), InetAddress.Parse($"fd00:42:{node:x}::{slot:x}")],
+            [InetAddress.Parse($"10.{64 + (node >> 8)}.{node & 255}.{slot}"), InetAddress.Parse($"fd00:42:0:{node:x}::{slot:x}")],
             [new NamedPort("http", IpProtocol.Tcp, 8080)],
             false,
             Name("node", node)));
