@@ -287,7 +287,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
     {
         var isNews = prober.News.TryRead(out _);
         if (isNews)
-            dataplane.Hear(prober.Findings);
+            dataplane.Hear(prober.Findings, prober.Obstacle);
         return isNews;
     }
 

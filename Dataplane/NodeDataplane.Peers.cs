@@ -18,9 +18,13 @@ internal sealed partial class NodeDataplane
     public IReadOnlyList<ProbeTarget> ProbeTargets => _probeTargets;
 
     /// <summary>Takes over what is known of the ways. Where checksums that are left to a device arrive broken, the kernel makes them from the next <see cref="Commit"/> on.</summary>
-    public void Hear(IReadOnlyList<PeerFinding> findings)
+    /// <param name="findings">Of each way.</param>
+    /// <param name="obstacle">Why they are not tried; empty when they are.</param>
+    public void Hear(IReadOnlyList<PeerFinding> findings, string obstacle)
     {
         var degradations = new List<Degradation>();
+        if (obstacle.Length > 0)
+            degradations.Add(new("probing", obstacle));
         foreach (var finding in findings.Where(finding => finding.Checksums == Checksums.Wrong))
         {
             var target = finding.Target;

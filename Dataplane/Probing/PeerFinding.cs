@@ -36,9 +36,10 @@ internal enum Checksums
 /// <param name="Full">A full-size echo request was answered.</param>
 /// <param name="Small">A small one was.</param>
 /// <param name="Outer">One on the underlay was.</param>
-/// <param name="Checksums">What datagrams told.</param>
+/// <param name="Left">Datagrams were refused whose checksum was left to the device.</param>
+/// <param name="Broken">How often only that datagram of the two was refused whose checksum the kernel had made.</param>
 /// <param name="RoundTrip">Of the echo request that was answered.</param>
-internal readonly record struct ProbeOutcome(bool Full, bool Small, bool Outer, Checksums Checksums, TimeSpan RoundTrip);
+internal readonly record struct ProbeOutcome(bool Full, bool Small, bool Outer, bool Left, int Broken, TimeSpan RoundTrip);
 
 /// <summary>What is known of a way. Pure: each outcome makes the next finding of the last.</summary>
 /// <param name="Target">The way.</param>
@@ -47,6 +48,9 @@ internal sealed record PeerFinding(ProbeTarget Target)
     // One lost packet is no news, and a node that was never seen may be starting.
     private const int MissesOfKnown = 2;
     private const int MissesOfNew = 3;
+
+    // Where a third of all packets is lost, one of a million such rows is chance: a single datagram that arrives ends it.
+    private const int BrokenInARow = 12;
 
     /// <summary>How far packets come.</summary>
     public Reachability Reachability { get; private init; }
@@ -63,8 +67,11 @@ internal sealed record PeerFinding(ProbeTarget Target)
     /// <summary>Tries in a row without a full-size answer.</summary>
     public int Misses { get; private init; }
 
+    /// <summary>Pairs of datagrams in a row of which only the one was refused whose checksum the kernel had made.</summary>
+    public int Broken { get; private init; }
+
     /// <summary>Whether the last try leaves open what it means: to be tried again soon.</summary>
-    public bool IsOpen => Misses > 0 && Misses < Needed;
+    public bool IsOpen => (Misses > 0 && Misses < Needed) || (Broken > 0 && Broken < BrokenInARow);
 
     private int Needed => Reachability == Reachability.Unknown ? MissesOfNew : MissesOfKnown;
 
@@ -74,8 +81,8 @@ internal sealed record PeerFinding(ProbeTarget Target)
     public PeerFinding After(ProbeOutcome outcome, DateTime now)
     {
         var seen = outcome.Full || outcome.Small ? this with { LastAnswer = now, RoundTrip = outcome.RoundTrip } : this;
-        if (outcome.Checksums != Checksums.Unknown)
-            seen = seen with { Checksums = outcome.Checksums };
+        var broken = outcome.Left ? 0 : Broken + outcome.Broken;
+        seen = seen with { Broken = broken, Checksums = outcome.Left ? Checksums.Right : broken >= BrokenInARow ? Checksums.Wrong : Checksums };
         if (outcome.Full)
             return seen with { Reachability = Reachability.Reached, Misses = 0 };
         var misses = Misses + 1;
@@ -89,8 +96,8 @@ internal sealed record PeerFinding(ProbeTarget Target)
         Reachability.TooBig => $"answers small packets through {Target.Device}, and none of {Target.Mtu} bytes: something on the way takes less. Set mtu to what it takes, on all nodes, or raise what it takes.",
         Reachability.Closed when Target.Carrier.Length > 0 => $"does not answer through {Target.Device}, though it does at {Target.Outer}: a firewall between the nodes drops {Target.Carrier}, or no agent runs there. Let {Target.Carrier} pass both ways.",
         Reachability.Closed => $"does not answer at {Target.Address}, though it does at {Target.Outer}: a router or firewall between the nodes drops packets of the pod network, or no agent runs there.",
-        Reachability.Silent when Target.Address == Target.Outer => $"does not answer an ICMP echo request at {Target.Outer}: it is down or cut off, or a firewall drops ICMP.",
-        Reachability.Silent => $"does not answer an ICMP echo request, neither through {Target.Device} nor at {Target.Outer}: it is down or cut off, or a firewall drops ICMP.",
+        Reachability.Silent when Target.Address == Target.Outer => $"does not answer an ICMP echo request at {Target.Outer}: it is down or cut off, or a firewall, or its icmp_echo_ignore_all, drops them.",
+        Reachability.Silent => $"does not answer an ICMP echo request, neither through {Target.Device} nor at {Target.Outer}: it is down or cut off, or a firewall, or its icmp_echo_ignore_all, drops them.",
         _ => "",
     };
 }

@@ -5,14 +5,17 @@ using Overlay.PolicyEngine.Model;
 namespace Overlay.Dataplane.Probing;
 
 /// <summary>
-/// One try of a way: an echo request of full size, one that is small, one on the underlay, until one is answered; and with the first the two datagrams that tell whether checksums that are left to a
-/// device arrive. Asked again when only one of these was answered, since a datagram may be lost, and a kernel refuses six in a row and then one a second.
+/// One try of a way: an echo request of full size; when it is not answered, a few more rounds of one of full size and a small one, since packets get lost, and at last one on the underlay. With the first go two
+/// datagrams, which tell whether checksums that are left to a device arrive; where only the other is refused they are sent a few times more, no more than a kernel refuses in a second.
 /// </summary>
 internal sealed class Probe : IDisposable
 {
-    private const int TriesOfDatagrams = 3;
+    private const int Pairs = 6;
+    private const int Rounds = 4;
+    private const int RoundsOfSilence = 2;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan BetweenDatagrams = TimeSpan.FromMilliseconds(1100);
+    private static readonly TimeSpan PatienceAfterEcho = TimeSpan.FromMilliseconds(300);
+    private static readonly TimeSpan BetweenPairs = TimeSpan.FromMilliseconds(700);
 
     private readonly Dictionary<Family, ProbeSockets> _sockets = [];
     private readonly Dictionary<ushort, Question> _questions = []; // by the sequence number of their echo request
@@ -41,25 +44,43 @@ internal sealed class Probe : IDisposable
     public async Task ReceiveAsync(CancellationToken stop) =>
         await Task.WhenAll([Task.Delay(Timeout.Infinite, stop), .. _sockets.Values.Select(sockets => sockets.ReceiveAsync((source, answer) => Hear(sockets, source, answer), stop))]).ConfigureAwait(false);
 
-    /// <summary>Tries a way once. It takes up to six seconds.</summary>
+    /// <summary>Tries a way once. It takes up to seven seconds.</summary>
     public async Task<ProbeOutcome> TryAsync(ProbeTarget target, CancellationToken stop)
     {
         var full = await AskAsync(target.Address, target.Mtu, Datagrams.AsTheyAre, stop).ConfigureAwait(false);
-        if (!full.Echo)
+        if (full.Echo)
+            return await PairAsync(target, full, stop).ConfigureAwait(false);
+        var answered = full.Left || full.Made;
+        Question? small = null;
+        for (var i = 1; i <= Rounds && (i <= RoundsOfSilence || small is not null); i++)
         {
-            var small = await AskAsync(target.Address, 0, Datagrams.None, stop).ConfigureAwait(false);
-            var outer = !small.Echo && target.Outer != target.Address && (await AskAsync(target.Outer, 0, Datagrams.None, stop).ConfigureAwait(false)).Echo;
-            return new(false, small.Echo, outer, Checksums.Unknown, small.RoundTrip);
+            var questions = await Task.WhenAll(AskAsync(target.Address, target.Mtu, Datagrams.None, stop), AskAsync(target.Address, 0, i == 1 ? Datagrams.Swapped : Datagrams.None, stop)).ConfigureAwait(false);
+            if (questions[0].Echo)
+                return new(true, true, true, false, 0, questions[0].RoundTrip);
+            answered |= questions[1].Left || questions[1].Made;
+            if (questions[1].Echo)
+                small = questions[1];
         }
 
-        var datagrams = full;
-        for (var i = 1; i < TriesOfDatagrams && datagrams is { Made: true, Left: false }; i++)
+        // A node that refuses datagrams is there, and answers no echo requests: of what size packets may be it tells nothing.
+        if (small is null && answered)
+            return new(true, true, true, false, 0, TimeSpan.Zero);
+        var outer = small is null && target.Outer != target.Address && (await AskAsync(target.Outer, 0, Datagrams.None, stop).ConfigureAwait(false)).Echo;
+        return new(false, small is not null, outer, false, 0, small?.RoundTrip ?? TimeSpan.Zero);
+    }
+
+    private async Task<ProbeOutcome> PairAsync(ProbeTarget target, Question first, CancellationToken stop)
+    {
+        var (left, broken) = (first.Left, first is { Made: true, Left: false } ? 1 : 0);
+        for (var i = 1; i < Pairs && broken > 0 && !left; i++)
         {
-            await Task.Delay(BetweenDatagrams, stop).ConfigureAwait(false);
-            datagrams = await AskAsync(target.Address, 0, i % 2 == 1 ? Datagrams.Swapped : Datagrams.AsTheyAre, stop).ConfigureAwait(false);
+            await Task.Delay(BetweenPairs, stop).ConfigureAwait(false);
+            var next = await AskAsync(target.Address, 0, i % 2 == 1 ? Datagrams.Swapped : Datagrams.AsTheyAre, stop).ConfigureAwait(false);
+            left |= next.Left;
+            broken += next is { Made: true, Left: false } ? 1 : 0;
         }
 
-        return new(true, true, true, (datagrams.Left, datagrams.Made) switch { (true, _) => Checksums.Right, (false, true) => Checksums.Wrong, _ => Checksums.Unknown }, full.RoundTrip);
+        return new(true, true, true, left, broken, first.RoundTrip);
     }
 
     /// <summary>Closes the sockets.</summary>
@@ -82,7 +103,9 @@ internal sealed class Probe : IDisposable
         if (datagrams != Datagrams.None)
             sockets.SendDatagrams(address, datagrams == Datagrams.Swapped);
         if (taken)
-            await Task.WhenAny(question.Answered, Task.Delay(Patience, stop)).ConfigureAwait(false);
+            await Task.WhenAny(question.EchoHeard, Task.Delay(Patience, stop)).ConfigureAwait(false);
+        if (question.Echo)
+            await Task.WhenAny(question.Answered, Task.Delay(PatienceAfterEcho, stop)).ConfigureAwait(false);
         lock (_questions)
             _questions.Remove(sequence);
         stop.ThrowIfCancellationRequested();
@@ -116,11 +139,14 @@ internal sealed class Probe : IDisposable
     private sealed class Question(InetAddress address, Datagrams datagrams)
     {
         private readonly TaskCompletionSource _answered = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private readonly TaskCompletionSource _echo = new(TaskCreationOptions.RunContinuationsAsynchronously);
         private readonly long _asked = Stopwatch.GetTimestamp();
 
         public InetAddress Address => address;
 
         public Datagrams Datagrams => datagrams;
+
+        public Task EchoHeard => _echo.Task;
 
         public Task Answered => _answered.Task;
 
@@ -136,6 +162,7 @@ internal sealed class Probe : IDisposable
         {
             Echo = true;
             RoundTrip = Stopwatch.GetElapsedTime(_asked);
+            _echo.TrySetResult();
             Conclude();
         }
 

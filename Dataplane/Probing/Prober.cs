@@ -33,6 +33,9 @@ internal sealed class Prober(ILogger log) : IDisposable
     /// <summary>Has an item when something is known that was not before.</summary>
     public ChannelReader<bool> News => _news.Reader;
 
+    /// <summary>Why nothing is tried; empty when all is well. For any thread.</summary>
+    public string Obstacle { get; private set; } = "";
+
     /// <summary>What is known. For any thread.</summary>
     public IReadOnlyList<PeerFinding> Findings
     {
@@ -85,6 +88,8 @@ internal sealed class Prober(ILogger log) : IDisposable
         {
             // All else goes on without.
             Log.ProbesRefused(log, e.Message);
+            Obstacle = $"the ways to other nodes are not tried, so status does not tell which of them work: {e.Message}. Give the agent CAP_NET_RAW.";
+            _news.Writer.TryWrite(true);
             await Task.Delay(Timeout.Infinite, stop).ConfigureAwait(false);
         }
     }

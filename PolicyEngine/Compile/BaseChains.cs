@@ -108,14 +108,16 @@ public static class BaseChains
 
     private static Rule NodesOwn { get; } = new([new Match.AddressIsLocal(Side.Saddr)], [Accept]);
 
+    // Into a tunnel goes only what one node sends to another. A tunnel takes packets at every address of the machine, and a pod's that go to one which no Node tells of are masqueraded as its own node's.
     // What a pod sends to its own node: only tiers of ClusterNetworkPolicy have a say, so a pod without an entry is none that they select. Behind IPVS, which works at
     // NF_IP_PRI_NAT_SRC - 1 here: an address of a Service is the node's own to the kernel, and what IPVS sends on from it is judged by whom it reaches.
     private static Chain Host(RulesetOptions options) => new(HostChain, new(ChainType.Filter, Hook.Input, 100),
     [
-        .. OfTunnels(options, (outer, packet, family) => new Rule(
-            [packet, new Match.ConnectionState(CtState.Invalid | CtState.New | CtState.Untracked), new Match.AddressInSet(Side.Saddr, family, Nodes(family), Negated: true)],
+        .. OfTunnels(options, (outer, packet, family) => new Rule([packet, new Match.AddressInSet(Side.Saddr, family, Nodes(family)), new Match.AddressInSet(Side.Daddr, family, Nodes(family))], [Accept])),
+        .. options.Tunnels.Select(outer => new Rule(
+            [Packet(outer), new Match.ConnectionState(CtState.Invalid | CtState.New | CtState.Untracked)],
             [new Statement.Counter(), Drop],
-            $"{outer.Name} from no node")),
+            $"{outer.Name} not between nodes")),
         new([new Match.InputInterface(Pods, Negated: true)], [Accept]),
         .. Cut(options),
         new([new Match.ConnectionState(CtState.Established | CtState.Related)], [Accept]),
@@ -152,7 +154,9 @@ public static class BaseChains
     private static IEnumerable<Rule> OfTunnels(RulesetOptions options, Func<OuterPacket, Match, Family, Rule> rule) =>
         from outer in options.Tunnels
         from family in FamilyFacts.Both
-        select rule(outer, outer.Port is { } port ? new Match.DestinationPort((IpProtocol)outer.Protocol, port, port) : new Match.L4Protocol(outer.Protocol), family);
+        select rule(outer, Packet(outer), family);
+
+    private static Match Packet(OuterPacket outer) => outer.Port is { } port ? new Match.DestinationPort((IpProtocol)outer.Protocol, port, port) : new Match.L4Protocol(outer.Protocol);
 
     private static IEnumerable<Rule> Lookup(Side side, PacketPath path) =>
         FamilyFacts.Both.Select(family => new Rule([], [new Statement.AddressVerdictMap(side, family, Dispatch(path, family))]));

@@ -13,6 +13,7 @@ public class EvasionTests
     private const int Port = 7300;
     private const int VxlanPort = 4789;
     private static readonly IPAddress Stranger = IPAddress.Parse("192.0.2.9");
+    private static readonly IPAddress Elsewhere = IPAddress.Parse("198.51.100.2");
 
     private TestCluster _cluster = null!;
 
@@ -34,13 +35,16 @@ public class EvasionTests
         // From a pod to its own node, from a pod to the other, from outside to both: as if from the pod of the other node.
         Send(sender.Net, null, near, Frame(near, trusted.IPv4, victim.IPv4, "pod to its node"));
         Send(sender.Net, null, far, Frame(far, victim.IPv4, other.IPv4, "pod to a node"));
+        far.Net.Run($"ip address add {Elsewhere}/32 dev uplink");
+        Send(sender.Net, null, Elsewhere, Frame(far, victim.IPv4, other.IPv4, "pod to an address of a node that its Node does not tell of, masqueraded as its own node's"));
         Send(_cluster.Switch, Stranger, near, Frame(near, trusted.IPv4, victim.IPv4, "stranger to a node"));
         Send(_cluster.Switch, Stranger, far, Frame(far, victim.IPv4, other.IPv4, "stranger to the other"));
         Send(far.Net, null, near, Frame(near, trusted.IPv4, victim.IPv4, "node"));
         Send(near.Net, null, far, Frame(far, victim.IPv4, other.IPv4, "node"));
         Assert.That((Next(here), Next(there)), Is.EqualTo(("node", "node")), "what came first");
+        Assert.That(far.Net.Run("nft list table inet overlay"), Does.Match("counter packets 2 bytes [0-9]+ drop comment \"VXLAN not between nodes\""), "that of the stranger and that which was masqueraded");
         var chains = near.Net.Run("nft list table inet overlay");
-        Assert.That(chains, Does.Match("counter packets [1-9][0-9]* bytes [0-9]+ drop comment \"VXLAN from no node\"").And.Match("counter packets [1-9][0-9]* bytes [0-9]+ drop comment \"VXLAN from a pod\""));
+        Assert.That(chains, Does.Match("counter packets [1-9][0-9]* bytes [0-9]+ drop comment \"VXLAN not between nodes\"").And.Match("counter packets [1-9][0-9]* bytes [0-9]+ drop comment \"VXLAN from a pod\""));
     }
 
     [Test]
@@ -136,12 +140,14 @@ public class EvasionTests
         return Encoding.ASCII.GetString(buffer, 0, socket.Receive(buffer));
     }
 
-    private static void Send(NetnsFixture from, IPAddress? source, TestNode to, byte[] frame)
+    private static void Send(NetnsFixture from, IPAddress? source, TestNode to, byte[] frame) => Send(from, source, IPAddress.Parse(to.Addresses[0]), frame);
+
+    private static void Send(NetnsFixture from, IPAddress? source, IPAddress to, byte[] frame)
     {
         using var socket = from.Netns.Run(() => new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp));
         if (source is not null)
             socket.Bind(new IPEndPoint(source, 0));
-        socket.SendTo(frame, new IPEndPoint(IPAddress.Parse(to.Addresses[0]), VxlanPort));
+        socket.SendTo(frame, new IPEndPoint(to, VxlanPort));
     }
 
     // RFC 7348 section 5: flags, VNI 4096; an Ethernet frame to the node's end of the tunnel; IPv4 and UDP without checksum.

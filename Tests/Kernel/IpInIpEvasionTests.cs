@@ -51,7 +51,7 @@ public class IpInIpEvasionTests
         Send(near.Net, null, far, Inner(victim.IPv4, trusted.IPv4, "node"));
         Assert.That((Next(here), Next(there)), Is.EqualTo(("node", "node")), "what came first");
         var ruleset = near.Net.Run("nft list table inet overlay");
-        Assert.That(ruleset, Does.Match("counter packets [1-9][0-9]* bytes [0-9]+ drop comment \"IP-in-IP from no node\"").And.Match("counter packets [1-9][0-9]* bytes [0-9]+ drop comment \"IP-in-IP from a pod\""));
+        Assert.That(ruleset, Does.Match("counter packets [1-9][0-9]* bytes [0-9]+ drop comment \"IP-in-IP not between nodes\"").And.Match("counter packets [1-9][0-9]* bytes [0-9]+ drop comment \"IP-in-IP from a pod\""));
     }
 
     private static Socket Receiver(TestPod pod) => pod.Net.Netns.Run(() =>

@@ -32,7 +32,7 @@ public class ProbingTests
         {
             "Node node-2: does not answer through overlay-vxlan, though it does at 192.168.7.2: a firewall between the nodes drops UDP port 4789, or no agent runs there. Let UDP port 4789 pass both ways.",
             "Node node-3: answers small packets through overlay-vxlan, and none of 1450 bytes: something on the way takes less. Set mtu to what it takes, on all nodes, or raise what it takes.",
-            "Node node-4: does not answer an ICMP echo request, neither through overlay-vxlan nor at 192.168.7.4: it is down or cut off, or a firewall drops ICMP.",
+            "Node node-4: does not answer an ICMP echo request, neither through overlay-vxlan nor at 192.168.7.4: it is down or cut off, or a firewall, or its icmp_echo_ignore_all, drops them.",
         }));
         Assert.That(node.Overlay("status").Output, Does.Contain("NOT REACHED through the tunnel").And.Contain("full-size packets LOST"));
 
@@ -66,7 +66,7 @@ public class ProbingTests
             node.StartAgent();
         foreach (var node in _cluster.Nodes)
         {
-            TestCluster.Eventually(() => Status(node).GetProperty("softwareChecksums").ToString().Contains(Ownership.VxlanDevice, StringComparison.Ordinal), "the kernel makes the checksums", () => node.Log);
+            TestCluster.Eventually(() => Status(node).GetProperty("softwareChecksums").ToString().Contains(Ownership.VxlanDevice, StringComparison.Ordinal), "the kernel makes the checksums", () => node.Log, patience: TimeSpan.FromMinutes(1));
             using var socket = node.Net.Open(NetlinkProtocol.NETLINK_ROUTE);
             Assert.That(Ethtool.TxChecksum(socket, Ownership.VxlanDevice), Is.False);
             Assert.That(Degraded(node), Has.One.StartsWith("overlay-vxlan: checksum offload is switched off: packets whose checksum was left to the network card arrived broken at Node node-"));
@@ -86,6 +86,37 @@ public class ProbingTests
         TestCluster.Eventually(() => Ethtool.TxChecksum(route, Ownership.VxlanDevice) is not null, "it is made anew", () => one.Log);
         TestCluster.Eventually(() => Ethtool.TxChecksum(route, Ownership.VxlanDevice) == false, "the kernel makes the checksums of the new device, too", () => one.Log);
         Assert.That(one.Overlay("verify").ExitCode, Is.Zero);
+    }
+
+    [Test]
+    public void Loss_is_neither_a_broken_card_nor_a_narrow_path()
+    {
+        _cluster = TestCluster.Create(2);
+        var node = _cluster.Nodes[0];
+        node.Net.Run("nft -f -", "table netdev loss { chain ingress { type filter hook ingress device uplink priority 0; numgen random mod 100 < 30 drop; }; }");
+        // As many tries as told a lie before: more than a minute of them.
+        var seen = new HashSet<DateTime>();
+        TestCluster.Eventually(
+            () =>
+            {
+                foreach (var way in Status(node).GetProperty("peers")[0].GetProperty("ways").EnumerateArray().Where(way => way.GetProperty("lastAnswer").ValueKind == JsonValueKind.String))
+                    seen.Add(way.GetProperty("lastAnswer").GetDateTime());
+                return seen.Count >= 8;
+            },
+            "it is tried again and again",
+            () => node.Log,
+            patience: TimeSpan.FromMinutes(3));
+        Assert.That((Status(node).GetProperty("softwareChecksums").GetArrayLength(), node.Log.Contains("full-size", StringComparison.Ordinal), node.Log.Contains("answers small packets", StringComparison.Ordinal)), Is.EqualTo((0, false, false)), node.Log);
+    }
+
+    [Test]
+    public void A_node_that_answers_no_echo_requests_is_reached_when_it_refuses_datagrams()
+    {
+        _cluster = TestCluster.Create(2);
+        _cluster.Nodes[1].Net.Netns.Run(() => File.WriteAllText("/proc/sys/net/ipv4/icmp_echo_ignore_all", "1"));
+        _cluster.Nodes[0].StopAgent();
+        _cluster.Nodes[0].StartAgent();
+        Await(_cluster.Nodes[0], "node-2", "reached", "reached");
     }
 
     private static JsonElement Status(TestNode node) => JsonDocument.Parse(node.Overlay("status", "-o", "json").Output).RootElement;

@@ -156,14 +156,14 @@ internal sealed class TestCluster : IDisposable
     // In the guest everything takes several times as long.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(Guest.Guest.IsHere ? 180 : 30);
 
-    /// <summary>Waits until <paramref name="condition"/> holds, looking again and again for at most 30 s.</summary>
-    public static void Eventually(Func<bool> condition, string what, Func<string>? explain = null)
+    /// <summary>Waits until <paramref name="condition"/> holds, looking again and again for at most 30 s, unless the caller has another <paramref name="patience"/>.</summary>
+    public static void Eventually(Func<bool> condition, string what, Func<string>? explain = null, TimeSpan? patience = null)
     {
         var clock = Stopwatch.StartNew();
         while (!condition())
         {
-            if (clock.Elapsed > Patience)
-                Assert.Fail($"Not within {Patience.TotalSeconds} s: {what}. {explain?.Invoke()}");
+            if (clock.Elapsed > (patience ?? Patience))
+                Assert.Fail($"Not within {(patience ?? Patience).TotalSeconds} s: {what}. {explain?.Invoke()}");
             Thread.Sleep(20);
         }
     }
