@@ -241,14 +241,20 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
     // Brings the kernel up to date; returns how long until it is to be looked at again.
     private TimeSpan Reconcile(NodeDataplane dataplane, Reaper reaper, bool resync)
     {
+        TimeSpan next;
         try
         {
             var complete = resync ? dataplane.Resync() : dataplane.Commit();
             _unreadable = null;
             _lastResync = resync ? DateTime.UtcNow : _lastResync;
-            if (!complete)
-                return _backoff.Next();
-            _lastCommit = DateTime.UtcNow;
+            if (complete)
+                _lastCommit = DateTime.UtcNow;
+            // A row that the kernel refuses is tried again, and keeps no pod from being wired.
+            next = complete ? _resyncInterval : _backoff.Next();
+            if (!complete && !dataplane.IsUsable)
+                return next;
+            if (complete)
+                _backoff.Reset();
         }
         catch (Exception e) when (e is NetlinkException or NftablesException)
         {
@@ -267,8 +273,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
                 Log.Serving(log, path);
         }
 
-        _backoff.Reset();
-        return _resyncInterval;
+        return next;
     }
 
     private bool TakeChanges(NodeDataplane dataplane)

@@ -16,6 +16,9 @@ internal sealed partial class NodeDataplane
     /// <summary>What works less than it could.</summary>
     public IReadOnlyList<Degradation> Degradations => [.. _failingSources.Values.OrderBy(failing => failing.Subject, StringComparer.Ordinal), .. _degradations];
 
+    /// <summary>Whether pods can be wired, even if the kernel refuses a row of a peer, say: it enforces the policies as they are now, forwards, and has the tunnel devices.</summary>
+    public bool IsUsable => !_rulesetStale && _forwardingRefusals.Count == 0 && kernel.Links.PendingCount == 0;
+
     /// <summary>What of the ruleset in the kernel is not as wanted, one line for each; changes nothing. Reads the whole ruleset.</summary>
     /// <exception cref="Netlink.NetlinkException">It could not be read.</exception>
     public IReadOnlyList<string> VerifyPolicy() => kernel.Nftables.Verify(_projection.Current);

@@ -34,6 +34,7 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
     private bool _rowsStale;
     private long _revision;
     private IReadOnlyList<string> _forwardingRefusals = [];
+    private IReadOnlyList<Reconcile.RowFailure> _refusedRows = [];
     private IReadOnlyList<string> _pathMtuRefusals = [];
 
     /// <summary>What is known.</summary>
@@ -140,20 +141,24 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
         {
             CommitPolicy();
         }
-        catch (NftablesException refused)
+        catch (NftablesException error)
         {
-            Log.RulesetRefused(log, refused.Message);
-            degradations.Add(new("nftables", refused.Message));
+            Log.RulesetRefused(log, error.Message);
+            degradations.Add(new("nftables", error.Message));
             complete = false;
         }
 
-        foreach (var failure in kernel.Routing.Apply())
+        var refused = kernel.Routing.Apply();
+        foreach (var failure in refused)
         {
-            Log.RowRefused(log, failure.ToString());
+            // Tried again and again, and told once.
+            if (!_refusedRows.Contains(failure))
+                Log.RowRefused(log, failure.ToString());
             degradations.Add(new(failure.Row, failure.Reason));
             complete = false;
         }
 
+        _refusedRows = refused;
         var quarantined = _quarantined.Keys.Order().Select(name => new Degradation($"policy {name}", "is quarantined, the kernel refused a part of it: its pods are isolated and it allows them nothing; see the log."));
         var pathMtu = _pathMtuRefusals.Select(refusal => new Degradation("mtu", $"pods may not be told where the underlay takes no full-size packets: {refusal}"));
         Report([.. _projected, .. _peerDegradations, .. quarantined, .. pathMtu, .. degradations]);

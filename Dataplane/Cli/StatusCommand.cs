@@ -60,10 +60,10 @@ internal static class StatusCommand
 
     private static string Spoken(string reachability) => reachability switch
     {
-        "unknown" => "not tried yet",
-        "toobig" => "full-size packets LOST",
-        "closed" => "NOT REACHED through the tunnel",
-        "silent" => "NOT REACHED",
+        "unknown" => "unknown: not tried often enough yet",
+        "toobig" => "toobig: full-size packets LOST",
+        "closed" => "closed: NOT REACHED through the tunnel",
+        "silent" => "silent: NOT REACHED",
         var other => other,
     };
 

@@ -52,10 +52,10 @@ internal sealed record StatusReport
     public required IReadOnlyList<string> Degraded { get; init; }
 
     /// <summary>When everything was last compared with the kernel (UTC); null when it has not been.</summary>
-    public required DateTime? LastResync { get; init; }
+    public DateTime? LastResync { get; init; }
 
     /// <summary>When a change was last brought into the kernel without anything left to do (UTC); null when none was.</summary>
-    public required DateTime? LastCommit { get; init; }
+    public DateTime? LastCommit { get; init; }
 
     /// <summary>Rows, elements and sysctls that somebody else had changed and that were repaired since the start.</summary>
     public required long DriftRepaired { get; init; }

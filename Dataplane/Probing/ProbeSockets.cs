@@ -86,16 +86,20 @@ internal sealed class ProbeSockets : IDisposable
     public void SendDatagrams(InetAddress to, bool swapped)
     {
         ReadOnlySpan<byte> data = "overlay"u8;
-        TrySend(_udp, data, EndPoint(to, Ports[swapped ? 1 : 0]));
-        Set(_udp, (int)SocketOptionLevel.Udp, UDP_CORK, 1);
-        TrySend(_udp, data, EndPoint(to, Ports[swapped ? 0 : 1]));
-        try
+        // One at a time: what another try sends meanwhile would be corked with it.
+        lock (_udp)
         {
-            Set(_udp, (int)SocketOptionLevel.Udp, UDP_CORK, 0);
-        }
-        catch (SocketException)
-        {
-            // Only now is it sent; what cannot be is not answered either.
+            TrySend(_udp, data, EndPoint(to, Ports[swapped ? 1 : 0]));
+            Set(_udp, (int)SocketOptionLevel.Udp, UDP_CORK, 1);
+            TrySend(_udp, data, EndPoint(to, Ports[swapped ? 0 : 1]));
+            try
+            {
+                Set(_udp, (int)SocketOptionLevel.Udp, UDP_CORK, 0);
+            }
+            catch (SocketException)
+            {
+                // Only now is it sent; what cannot be is not answered either.
+            }
         }
     }
 

@@ -154,7 +154,12 @@ internal sealed class Prober(ILogger log) : IDisposable
     private TimeSpan UntilNext()
     {
         lock (_gate)
-            return !_due.TryPeek(out _, out var due) ? Timeout.InfiniteTimeSpan : due > DateTime.UtcNow ? due - DateTime.UtcNow : TimeSpan.Zero;
+        {
+            if (!_due.TryPeek(out _, out var due))
+                return Timeout.InfiniteTimeSpan;
+            var wait = due - DateTime.UtcNow;
+            return wait > TimeSpan.Zero ? wait : TimeSpan.Zero;
+        }
     }
 
     private void Wake()

@@ -99,14 +99,50 @@ public class ProbingTests
         TestCluster.Eventually(
             () =>
             {
-                foreach (var way in Status(node).GetProperty("peers")[0].GetProperty("ways").EnumerateArray().Where(way => way.GetProperty("lastAnswer").ValueKind == JsonValueKind.String))
-                    seen.Add(way.GetProperty("lastAnswer").GetDateTime());
+                foreach (var way in Status(node).GetProperty("peers")[0].GetProperty("ways").EnumerateArray())
+                {
+                    if (way.TryGetProperty("lastAnswer", out var answer))
+                        seen.Add(answer.GetDateTime());
+                }
+
                 return seen.Count >= 8;
             },
             "it is tried again and again",
             () => node.Log,
             patience: TimeSpan.FromMinutes(3));
         Assert.That((Status(node).GetProperty("softwareChecksums").GetArrayLength(), node.Log.Contains("full-size", StringComparison.Ordinal), node.Log.Contains("answers small packets", StringComparison.Ordinal)), Is.EqualTo((0, false, false)), node.Log);
+    }
+
+    [Test]
+    public void An_agent_without_raw_sockets_says_so_and_does_all_else()
+    {
+        _cluster = TestCluster.Create(2);
+        var node = _cluster.Nodes[0];
+        node.StopAgent();
+        node.RunsWithout = "net_raw";
+        node.StartAgent();
+        TestCluster.Eventually(() => Degraded(node).Length > 0, "it says so", () => node.Log);
+        Assert.That(Degraded(node), Has.One.StartsWith("probing: the ways to other nodes are not tried").And.EndsWith("Give the agent CAP_NET_RAW."));
+        node.AddPod("shop/web");
+    }
+
+    [Test]
+    public void A_row_that_the_kernel_refuses_keeps_no_pod_from_being_wired()
+    {
+        _cluster = TestCluster.CreateEmpty();
+        foreach (var i in (int[])[1, 2])
+        {
+            _cluster.ApplyNode($"node-{i}", [$"192.168.7.{i}"], [$"10.42.{i}.0/24"]);
+            _cluster.Join($"node-{i}", $"192.168.7.{i}");
+        }
+
+        var node = _cluster.Nodes[0];
+        node.Net.Run("ip route add 10.42.2.0/24 dev uplink proto static");
+        node.StartAgent();
+        node.AddPod("shop/web");
+        Assert.That(Degraded(node), Has.One.Contains("10.42.2.0/24"));
+        TestCluster.Eventually(() => node.Log.Split("10.42.2.0/24").Length > 1, "it is told");
+        Assert.That(node.Overlay("status").ExitCode, Is.Zero, "a node that never had everything in the kernel has a status, too");
     }
 
     [Test]

@@ -39,6 +39,9 @@ internal sealed class TestNode : IDisposable
     /// </summary>
     public bool HasReadOnlySysctls { get; set; }
 
+    /// <summary>A capability that the agent has not, as capabilities(7) names it without CAP_; null: it has all.</summary>
+    public string? RunsWithout { get; set; }
+
     /// <summary>What the agent has logged.</summary>
     public string Log => _output?.ToString() ?? "";
 
@@ -97,7 +100,7 @@ internal sealed class TestNode : IDisposable
     {
         string[] program = HasReadOnlySysctls
             ? ["unshare", "--mount", "sh", "-c", "mount --bind -o ro /proc/sys /proc/sys && exec \"$0\" \"$@\"", _cluster.Programs.Overlay]
-            : [_cluster.Programs.Overlay];
+            : RunsWithout is null ? [_cluster.Programs.Overlay] : ["setpriv", $"--bounding-set=-{RunsWithout}", $"--inh-caps=-{RunsWithout}", _cluster.Programs.Overlay];
         _agent = Net.Start(
             new() { ["FAULT_POINT_FILE"] = FaultFile },
             program[0],

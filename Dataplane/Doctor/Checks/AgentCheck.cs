@@ -16,6 +16,9 @@ internal static class AgentCheck
     {
         if (status.Peers.Count == 0)
             return [Finding.Pass(Peers, "there are no other nodes")];
+        var without = status.Peers.Count(peer => peer.Ways.Count == 0);
+        if (without > 0)
+            return [Finding.Fail(Peers, string.Create(CultureInfo.InvariantCulture, $"there is no way to {without} of {status.Peers.Count} other nodes"), "overlay status says why, under degraded.")];
         var unknown = status.Peers.Count(peer => peer.Ways.Any(way => way.Reachability == "unknown"));
         return unknown > 0
             ? [Finding.Warn(Peers, string.Create(CultureInfo.InvariantCulture, $"{unknown} of {status.Peers.Count} other nodes have not been tried often enough yet"), "Run this again in a minute.")]
