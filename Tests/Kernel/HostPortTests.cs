@@ -233,7 +233,7 @@ public class HostPortTests
         var pod = node.AddPod("shop/passing", Mappings);
         Assert.That(node.State, Does.Contain("chain hostport").And.Contain("map hostport-v4"));
         Assert.That(pod.Remove().ExitCode, Is.Zero);
-        Assert.That(node.State, Is.EqualTo(before));
+        TestCluster.Eventually(() => node.State == before, "the pair is removed with others of its moment", () => node.State);
     }
 
     // Who asks, from where, which address; the address that the pod sees, null for one of its node.
