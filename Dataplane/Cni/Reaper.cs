@@ -133,7 +133,7 @@ internal sealed class Reaper(OverlayConfiguration configuration, ILogger log)
         try
         {
             // These before the pairs that they belong to: another agent's are made after them.
-            var shapers = LinkMessage.Dump(kernel.Route, LinkMessage.Ifb).Where(link => link.Kind == LinkMessage.Ifb && link.Group != Ownership.RetiredGroup && link.Name.StartsWith(Ownership.ShaperPrefix, StringComparison.Ordinal)).Select(link => link.Name).ToList();
+            var shapers = LinkMessage.Dump(kernel.Route, LinkMessage.Ifb).Where(link => link.Group != Ownership.RetiredGroup && link.Name.StartsWith(Ownership.ShaperPrefix, StringComparison.Ordinal)).Select(link => link.Name).ToList();
             var interfaces = LinkMessage.Dump(kernel.Route, "veth").Where(link => link.Group != Ownership.RetiredGroup).Select(link => link.Name).Where(IsPodInterface).ToHashSet(StringComparer.Ordinal);
             var sight = new NodeSight
             {

@@ -39,7 +39,11 @@ internal enum Checksums
 /// <param name="Left">Datagrams were refused whose checksum was left to the device.</param>
 /// <param name="Broken">How often only that datagram of the two was refused whose checksum the kernel had made.</param>
 /// <param name="RoundTrip">Of the echo request that was answered.</param>
-internal readonly record struct ProbeOutcome(bool Full, bool Small, bool Outer, bool Left, int Broken, TimeSpan RoundTrip);
+internal readonly record struct ProbeOutcome(bool Full, bool Small, bool Outer, bool Left, int Broken, TimeSpan RoundTrip)
+{
+    /// <summary>Packets come back, and datagrams told nothing.</summary>
+    public static ProbeOutcome Reached(TimeSpan roundTrip) => new(Full: true, Small: true, Outer: true, Left: false, Broken: 0, roundTrip);
+}
 
 /// <summary>What is known of a way. Pure: each outcome makes the next finding of the last.</summary>
 /// <param name="Target">The way.</param>

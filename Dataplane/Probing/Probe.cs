@@ -56,7 +56,7 @@ internal sealed class Probe : IDisposable
         {
             var questions = await Task.WhenAll(AskAsync(target.Address, target.Mtu, Datagrams.None, stop), AskAsync(target.Address, 0, i == 1 ? Datagrams.Swapped : Datagrams.None, stop)).ConfigureAwait(false);
             if (questions[0].Echo)
-                return new(true, true, true, false, 0, questions[0].RoundTrip);
+                return ProbeOutcome.Reached(questions[0].RoundTrip);
             answered |= questions[1].Left || questions[1].Made;
             if (questions[1].Echo)
                 small = questions[1];
@@ -64,7 +64,7 @@ internal sealed class Probe : IDisposable
 
         // A node that refuses datagrams is there, and answers no echo requests: of what size packets may be it tells nothing.
         if (small is null && answered)
-            return new(true, true, true, false, 0, TimeSpan.Zero);
+            return ProbeOutcome.Reached(TimeSpan.Zero);
         var outer = small is null && target.Outer != target.Address && (await AskAsync(target.Outer, 0, Datagrams.None, stop).ConfigureAwait(false)).Echo;
         return new(false, small is not null, outer, false, 0, small?.RoundTrip ?? TimeSpan.Zero);
     }
@@ -80,7 +80,7 @@ internal sealed class Probe : IDisposable
             broken += next is { Made: true, Left: false } ? 1 : 0;
         }
 
-        return new(true, true, true, left, broken, first.RoundTrip);
+        return ProbeOutcome.Reached(first.RoundTrip) with { Left = left, Broken = broken };
     }
 
     /// <summary>Closes the sockets.</summary>
