@@ -130,8 +130,8 @@ internal sealed class TestCluster : IDisposable
     public void Delete(string file) => File.Delete(Path.Combine(Manifests, file));
 
     /// <summary>
-    /// Waits until what the datastore says is in force on every node: until the table in its kernel is the one that is computed anew from the datastore and the
-    /// node's own pods.
+    /// Waits until what the datastore says is in force on every node: until its agent knows as many policies (which its kernel need not have: they may select
+    /// none of its pods yet), and the table in its kernel is the one that is computed anew from the datastore and the node's own pods.
     /// </summary>
     public void AwaitPolicies()
     {
@@ -145,6 +145,8 @@ internal sealed class TestCluster : IDisposable
             Assert.That(store.Rejections, Is.Empty);
             foreach (var attachment in new AttachmentFolder(Path.GetDirectoryName(node.Attachments)!).ReadAll(out _))
                 store.Attach(attachment);
+            var policies = store.Policies.Count;
+            Eventually(() => node.Status.Policies is var (admin, network, baseline) && admin + network + baseline == policies, $"{node.Name} knows {policies} policies", () => node.Log);
             var wanted = CompiledNode.Compile(node.Name, store, Configuration).Ruleset;
             using var socket = node.Net.Open(NetlinkProtocol.NETLINK_NETFILTER);
             var table = new NftablesTable(socket);

@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using Overlay.CniShim.Protocol;
+using Overlay.Dataplane.Operator;
 
 namespace Overlay.Tests.Kernel;
 
@@ -164,6 +165,9 @@ internal sealed class TestNode : IDisposable
             return null;
         }
     }
+
+    /// <summary>How the agent is, as <c>overlay status</c> would show it.</summary>
+    public StatusReport Status => new AgentConnection(Socket).AskAsync(new() { Command = OperatorRequest.Status }, CancellationToken.None).GetAwaiter().GetResult().Status!;
 
     /// <summary>Runs a verb of <c>overlay</c> against this node's agent.</summary>
     public CommandOutput Overlay(params string[] arguments)
