@@ -175,13 +175,13 @@ run_bench() {
     esac
     [ "$(id -u)" = 0 ] || fail "bench $1 makes network namespaces; run it with sudo"
     need_for_tests
-    OVERLAY_BENCH=1 OVERLAY_BENCH_PODS=${2:-} dotnet test Tests -c Release --filter "FullyQualifiedName~$benchmark" --logger 'console;verbosity=normal'
+    OVERLAY_BENCH=1 OVERLAY_BENCH_PODS=${2:-} OVERLAY_TEST_FILTER=$benchmark dotnet test Tests -c Release --filter "FullyQualifiedName~$benchmark" --logger 'console;verbosity=normal'
 }
 
 run_tests() {
     need_for_tests
     # What users have is what is tested, and it starts faster.
-    export OVERLAY_NATIVE=1
+    export OVERLAY_NATIVE=1 OVERLAY_TEST_FILTER="${1:-}"
     results=artifacts/test-results
     rm -rf "$results"
     [ "$(id -u)" = 0 ] || say 'Not root: tests that need network namespaces are skipped, each says so.'

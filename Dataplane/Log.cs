@@ -120,6 +120,12 @@ internal static class Log
     public static void ChecksumsSwitchedOff(ILogger log, string device, string node) =>
         Write(log, LogEventLevel.Warning, 75, "checksum offload of {Device} is switched off: datagrams whose checksum was left to the network card arrived broken at node {Node}", device, node);
 
+    public static void OffloadAbsent(ILogger log, string reason) =>
+        Write(log, LogEventLevel.Information, 76, "established connections between pods pass the chains with every packet, as there is no flowtable: {Reason}", reason);
+
+    public static void OffloadFailed(ILogger log, string reason) =>
+        Write(log, LogEventLevel.Warning, 77, "the flowtable for established connections could not be kept up: {Reason}; they go on as without it", reason);
+
     private static void Write(ILogger log, LogEventLevel level, int id, string template, params object[] values)
     {
         if (log.IsEnabled(level))

@@ -62,7 +62,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
             using var server = CniServer.Listen(configuration.Socket, _calls.Writer, new OperatorDesk(_snapshots.Writer).AnswerAsync);
             using var kernel = NodeKernel.Open();
             using var devices = new DeviceWatch();
-            using var revocation = new FlowRevocation(configuration.PolicyRevokeEstablished, log);
+            using var revocation = new FlowRevocation(configuration.PolicyRevokeEstablished, kernel.Offload, log);
             foreach (var setting in Forwarding.Enable().Changed)
                 Log.SysctlChanged(log, setting);
             var reaper = new Reaper(configuration, log);
@@ -131,6 +131,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
             {
                 gone.ForEach(attachment => verbs.Disconnect(attachment, isWired: false));
                 verbs.Replay();
+                BeginOffload(kernel.Offload);
                 early.Take().ForEach(call => Answer(call, verbs, dataplane.Store, source, stop));
                 waits.Add(reaper.Looks);
             }
@@ -148,7 +149,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
                 revocation.Request(request);
             revocation.Judge(dataplane.Forbids);
             if (_serving)
-                KeepUp(verbs);
+                KeepUp(verbs, dataplane);
             var beat = DateTime.UtcNow + Heartbeat.Period;
             await waits.AnyAsync(_serving && due < beat ? due : beat);
         }
@@ -219,12 +220,20 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
             call.Answer(dataplane.Snapshot(_started, _lastResync, _lastCommit, prober.Findings));
     }
 
+    private void BeginOffload(FlowOffload offload)
+    {
+        offload.Begin(configuration.FlowOffload);
+        if (offload.Obstacle.Length > 0)
+            Log.OffloadAbsent(log, offload.Obstacle);
+    }
+
     // What no event asks for: the loop comes by every Heartbeat.Period at least.
-    private void KeepUp(CniVerbs verbs)
+    private void KeepUp(CniVerbs verbs, NodeDataplane dataplane)
     {
         if (_keptUp.Elapsed >= Heartbeat.Period)
         {
             verbs.Replay();
+            dataplane.Offload();
             _keptUp.Restart();
         }
 

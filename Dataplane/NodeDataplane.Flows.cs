@@ -40,6 +40,19 @@ internal sealed partial class NodeDataplane
         return new(++_looks, _podAddresses, PodCidrs);
     }
 
+    /// <summary>Lets the interfaces of the pods that are here now take part in the short way of established connections. A pod does from some seconds after its ADD on, so that its ADD has nothing to do with it.</summary>
+    public void Offload()
+    {
+        try
+        {
+            kernel.Offload.Follow([.. _rows.Links.Select(link => link.Name), .. Store.Attachments.Select(attachment => attachment.HostInterface)]);
+        }
+        catch (Netlink.NetlinkException e)
+        {
+            Log.OffloadFailed(log, e.Message);
+        }
+    }
+
     /// <summary>Takes over what the last look found.</summary>
     public void Observe(FlowRemains remains)
     {

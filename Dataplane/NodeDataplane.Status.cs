@@ -71,6 +71,7 @@ internal sealed partial class NodeDataplane
                 PodCidrs = [.. PodCidrs.Select(prefix => prefix.ToString())],
                 MtuSource = _projectedNode?.MtuSource ?? "",
                 Underlay = [.. UnderlayText()],
+                FlowOffload = kernel.Offload.Obstacle is { Length: > 0 } obstacle ? $"none: {obstacle}" : $"flowtable of {kernel.Offload.Devices} devices",
                 SoftwareChecksums = [.. Underlay.SoftwareChecksums],
                 Peers = Peers(findings),
                 Pods = [.. attachments.Select(pod => new PodOnNode(pod.Pod.ToString(), [.. pod.Addresses.Select(address => address.ToString())], pod.HostInterface, [.. pod.HostPorts.Select(port => $"{port} to {new IPEndPoint(port.PodAddress.ToIPAddress(), port.PodPort)}")]))],

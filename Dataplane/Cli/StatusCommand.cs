@@ -34,6 +34,7 @@ internal static class StatusCommand
         Field("datastore", status.Synced ? "read" : "not read completely yet: nothing is in force before that");
         Field("encapsulation", string.Create(CultureInfo.InvariantCulture, $"{status.Encapsulation}, MTU of pods {status.Mtu}{(status.MtuSource.Length > 0 ? $" ({status.MtuSource})" : "")}"));
         Field("underlay", Or(string.Join("; ", status.Underlay), "no address"));
+        Field("connections", status.FlowOffload);
         Field("checksums", status.SoftwareChecksums.Count == 0 ? "left to the network card where it can" : $"made by the kernel for {string.Join(", ", status.SoftwareChecksums)}");
         Field("policies", string.Create(CultureInfo.InvariantCulture, $"{status.Policies.Admin} admin, {status.Policies.NetworkPolicy} network, {status.Policies.Baseline} baseline"));
         Field("last commit", When(status.LastCommit, now));

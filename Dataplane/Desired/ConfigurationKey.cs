@@ -48,6 +48,7 @@ public sealed record ConfigurationKey(
         new("policy.default", "allow", "allow or deny", "What pods may do that no policy selects.",
             (c, text) => text is "allow" or "deny" ? c with { IsolateByDefault = text == "deny" } : null),
         Boolean("policy.revokeEstablished", true, "A changed policy cuts the connections it now forbids.", (c, value) => c with { PolicyRevokeEstablished = value }),
+        Boolean("flowOffload", true, "Established connections between pods take the kernel's flowtable, where it has one (Linux 5.15).", (c, value) => c with { FlowOffload = value }),
         FilePath("cni.confDir", "/etc/cni/net.d", "Folder of the CNI configuration.", (c, value) => c with { CniConfDir = value }),
         FilePath("cni.binDir", "/opt/cni/bin", "Folder of the CNI plugins.", (c, value) => c with { CniBinDir = value }),
         FilePath("cni.ipamDir", "/var/lib/cni/networks", "Folder of the address files.", (c, value) => c with { CniIpamDir = value }),

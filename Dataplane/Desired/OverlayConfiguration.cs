@@ -72,6 +72,9 @@ public sealed record OverlayConfiguration
     /// <summary><c>policy.revokeEstablished</c>: a changed policy cuts the connections it now forbids.</summary>
     public bool PolicyRevokeEstablished { get; init; } = true;
 
+    /// <summary><c>flowOffload</c>: established connections between pods take the kernel's flowtable, where it has one.</summary>
+    public bool FlowOffload { get; init; } = true;
+
     /// <summary><c>cni.confDir</c>: folder of the conflist.</summary>
     public string CniConfDir { get; init; } = "/etc/cni/net.d";
 

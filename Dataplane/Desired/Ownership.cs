@@ -12,6 +12,9 @@ namespace Overlay.Dataplane.Desired;
 /// </summary>
 public static class Ownership
 {
+    /// <summary>What names of tunnels begin with.</summary>
+    public const string TunnelPrefix = "overlay-";
+
     /// <summary>The VXLAN device over an IPv4 underlay, or over the only one there is.</summary>
     public const string VxlanDevice = "overlay-vxlan";
 

@@ -37,6 +37,7 @@ public sealed class FlowRevocation : IDisposable
 
     private readonly ILogger _log;
     private readonly bool _enabled;
+    private readonly FlowOffload _offload;
     private readonly FlowTable _table = FlowTable.Open();
     private readonly Channel<FlowRequest> _requests = Channel.CreateBounded<FlowRequest>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropOldest });
     private readonly Channel<FlowJudgement> _judgements = Channel.CreateBounded<FlowJudgement>(1);
@@ -45,11 +46,13 @@ public sealed class FlowRevocation : IDisposable
 
     /// <summary>Opens the calling thread's network namespace.</summary>
     /// <param name="enabled"><c>policy.revokeEstablished</c>; false: marks of an earlier life are cleared, and no connection is looked at.</param>
+    /// <param name="offload">Connections on the short way pass no chain, and so no mark is looked at.</param>
     /// <param name="log">Where events go.</param>
     /// <exception cref="NetlinkException">No rights, or a kernel without netlink.</exception>
-    public FlowRevocation(bool enabled, ILogger log)
+    public FlowRevocation(bool enabled, FlowOffload offload, ILogger log)
     {
         _enabled = enabled;
+        _offload = offload;
         _log = log;
     }
 
@@ -154,7 +157,10 @@ public sealed class FlowRevocation : IDisposable
         var judgement = new FlowJudgement(survey);
         await _judgements.Writer.WriteAsync(judgement, cancellation).ConfigureAwait(false);
         await judgement.Completion.WaitAsync(cancellation).ConfigureAwait(false);
-        return _table.Apply(survey);
+        var changes = _table.Apply(survey);
+        if (changes.Revoked > 0)
+            _offload.Forget();
+        return changes;
     }
 }
 

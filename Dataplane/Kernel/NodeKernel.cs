@@ -16,7 +16,7 @@ public sealed class NodeKernel : IDisposable
     private readonly RouteTable _routes;
     private InetAddress? _source;
 
-    private NodeKernel(NetlinkSocket route, NetlinkSocket netfilter)
+    private NodeKernel(NetlinkSocket route, NetlinkSocket netfilter, FlowOffload offload)
     {
         Route = route;
         _netfilter = netfilter;
@@ -28,6 +28,7 @@ public sealed class NodeKernel : IDisposable
         Routing = new(_links, _addresses, _neighbors, _fdb, _routes);
         Nftables = new(netfilter);
         Retired = new(route);
+        Offload = offload;
     }
 
     /// <summary>Our nftables table.</summary>
@@ -42,6 +43,9 @@ public sealed class NodeKernel : IDisposable
     /// <summary>Pairs of unwired pods, to be removed.</summary>
     public RetiredLinks Retired { get; }
 
+    /// <summary>The short way for established connections between pods.</summary>
+    public FlowOffload Offload { get; }
+
     /// <summary>Devices.</summary>
     public LinkTable Links => _links;
 
@@ -52,7 +56,7 @@ public sealed class NodeKernel : IDisposable
         var route = NetlinkSocket.Open(NetlinkProtocol.NETLINK_ROUTE);
         try
         {
-            return new(route, NetlinkSocket.Open(NetlinkProtocol.NETLINK_NETFILTER));
+            return new(route, NetlinkSocket.Open(NetlinkProtocol.NETLINK_NETFILTER), FlowOffload.Open());
         }
         catch
         {
@@ -143,6 +147,7 @@ public sealed class NodeKernel : IDisposable
     public void Dispose()
     {
         Retired.Dispose();
+        Offload.Dispose();
         Route.Dispose();
         _netfilter.Dispose();
     }

@@ -30,6 +30,9 @@ internal sealed record StatusReport
     /// <summary>Tunnel devices of which the kernel makes the checksums, as their offload is off; <see cref="Degraded"/> says why when the agent found it broken.</summary>
     public required IReadOnlyList<string> SoftwareChecksums { get; init; }
 
+    /// <summary>How established connections between pods are forwarded: <c>flowtable of 5 devices</c>, or <c>none: </c> and why.</summary>
+    public required string FlowOffload { get; init; }
+
     /// <summary>This node's pod prefixes.</summary>
     public required IReadOnlyList<string> PodCidrs { get; init; }
 

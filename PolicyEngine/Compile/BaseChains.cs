@@ -50,7 +50,7 @@ public static class BaseChains
     /// <summary>The chains.</summary>
     public static EquatableArray<Chain> Chains(RulesetOptions options)
     {
-        Chain[] chains = [Prerouting, Host(options), Egress(options), Ingress(options), IpvsEgress(options), IpvsIngress(options), HairpinOut, HairpinIn];
+        Chain[] chains = [Prerouting(options), FromPod, Host(options), Egress(options), Ingress(options), IpvsEgress(options), IpvsIngress(options), HairpinOut, HairpinIn];
         return new(options.Masquerade ? [.. chains, Postrouting] : chains);
     }
 
@@ -67,14 +67,21 @@ public static class BaseChains
             AddressRange.Union(named.Item2.Where(prefix => prefix.Family == family).Select(AddressRange.Of))
                 .Select(range => Element.Range(range.First, range.Last)).ToEquatableArray());
 
+    // Before connection tracking. Packets of tunnels between nodes need none: what they carry is tracked by itself, and to look up the outer connection, too, is a tenth of what a packet costs from node to node.
+    private static Chain Prerouting(RulesetOptions options) => new("prerouting", new(ChainType.Filter, Hook.Prerouting, -300),
+    [
+        new([new Match.InputInterface(Pods)], [new Statement.Final(Verdict.Goto(FromPod.Name))]),
+        .. BetweenNodes(options, new Statement.Notrack(), Accept),
+    ]);
+
     // Anti-spoofing before anything looks at the packet. Neighbour discovery begins without an address, which no route points back to; of it only what finds neighbours, since a
     // pod that advertises itself as a router, or redirects, could become the node's. Link-local addresses are the
     // link's own: nothing of them is forwarded, and nothing else is to be had by them, since policy knows pods by their other addresses.
-    private static Chain Prerouting { get; } = new("prerouting", new(ChainType.Filter, Hook.Prerouting, -300),
+    private static Chain FromPod { get; } = new("from-pod", null,
     [
-        .. ((Cidr[])[Cidr.Parse("::/128"), LinkLocal]).Select(source => new Rule([new Match.InputInterface(Pods), new Match.AddressInPrefix(Side.Saddr, source), new Match.Icmpv6Type(135, 136)], [Accept])),
-        new([new Match.InputInterface(Pods), new Match.AddressInPrefix(Side.Saddr, LinkLocal)], [new Statement.Counter(), Drop]),
-        new([new Match.InputInterface(Pods), new Match.SourceNotRoutedBack()], [new Statement.Counter(), Drop]),
+        .. ((Cidr[])[Cidr.Parse("::/128"), LinkLocal]).Select(source => new Rule([new Match.AddressInPrefix(Side.Saddr, source), new Match.Icmpv6Type(135, 136)], [Accept])),
+        new([new Match.AddressInPrefix(Side.Saddr, LinkLocal)], [new Statement.Counter(), Drop]),
+        new([new Match.SourceNotRoutedBack()], [new Statement.Counter(), Drop]),
     ]);
 
     private static Chain Egress(RulesetOptions options) => new(EgressChain, new(ChainType.Filter, Hook.Forward, -1),
@@ -92,9 +99,10 @@ public static class BaseChains
     ]);
 
     // Here no packet has a device that it came in by: a source that is not the node's own tells those that IPVS sends on, and no pod can have sent with another's
-    // (prerouting). Its own, to pods and in tunnels, pass at the third rule at the latest.
-    private static Chain IpvsEgress(RulesetOptions options) => new(IpvsEgressChain, new(ChainType.Filter, Hook.Output, -1),
+    // (prerouting). It stands before connection tracking, so that a node's own packets into tunnels can be kept from it; those of IPVS have their connection already, and notrack leaves it to them.
+    private static Chain IpvsEgress(RulesetOptions options) => new(IpvsEgressChain, new(ChainType.Filter, Hook.Output, -300),
     [
+        .. BetweenNodes(options, new Statement.Notrack(), Accept),
         .. Judgement(Side.Saddr, PacketPath.Egress, HairpinOut, options, [NodesOwn], []),
         .. FamilyFacts.Both.Select(family => new Rule([new Match.AddressInSet(Side.Saddr, family, LocalPods(family))], [new Statement.Counter(), Drop])),
     ]);
@@ -113,7 +121,7 @@ public static class BaseChains
     // NF_IP_PRI_NAT_SRC - 1 here: an address of a Service is the node's own to the kernel, and what IPVS sends on from it is judged by whom it reaches.
     private static Chain Host(RulesetOptions options) => new(HostChain, new(ChainType.Filter, Hook.Input, 100),
     [
-        .. OfTunnels(options, (outer, packet, family) => new Rule([packet, new Match.AddressInSet(Side.Saddr, family, Nodes(family)), new Match.AddressInSet(Side.Daddr, family, Nodes(family))], [Accept])),
+        .. BetweenNodes(options, Accept),
         .. options.Tunnels.Select(outer => new Rule(
             [Packet(outer), new Match.ConnectionState(CtState.Invalid | CtState.New | CtState.Untracked)],
             [new Statement.Counter(), Drop],
@@ -150,6 +158,10 @@ public static class BaseChains
         [packet, new Match.AddressInSet(Side.Daddr, family, Nodes(family))],
         [new Statement.Counter(), Drop],
         $"{outer.Name} from a pod"));
+
+    private static IEnumerable<Rule> BetweenNodes(RulesetOptions options, params EquatableArray<Statement> statements) => OfTunnels(options, (_, packet, family) => new Rule(
+        [packet, new Match.AddressInSet(Side.Saddr, family, Nodes(family)), new Match.AddressInSet(Side.Daddr, family, Nodes(family))],
+        statements));
 
     private static IEnumerable<Rule> OfTunnels(RulesetOptions options, Func<OuterPacket, Match, Family, Rule> rule) =>
         from outer in options.Tunnels

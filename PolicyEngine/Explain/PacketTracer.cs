@@ -12,6 +12,7 @@ namespace Overlay.PolicyEngine.Explain;
 public sealed class PacketTracer(IRulesetView ruleset)
 {
     private const int JumpStackSize = 16; // NFT_JUMP_STACK_SIZE
+    private const int ConnectionTracking = -200; // NF_IP_PRI_CONNTRACK: the priority at which a packet's connection is looked up, in prerouting and output
 
     /// <summary>The walk of one packet through every hook of this node that it passes.</summary>
     /// <exception cref="InvalidOperationException">The ruleset is none that the kernel would load.</exception>
@@ -24,7 +25,7 @@ public sealed class PacketTracer(IRulesetView ruleset)
             foreach (var chain in ruleset.BaseChains(hook))
             {
                 // A nat chain sees only the first packet of a connection.
-                if (chain.Base!.Value.Type == ChainType.Nat && packet.State != CtState.New)
+                if (chain.Base!.Value.Type == ChainType.Nat && !walk.BeginsConnection)
                     continue;
                 if (!walk.Passes(chain))
                     return new(false, walk.Masqueraded, walk.Path);
@@ -53,10 +54,14 @@ public sealed class PacketTracer(IRulesetView ruleset)
     {
         private readonly Stack<(Chain Chain, int Next)> _callers = [];
         private Chain? _base;
+        private CtState _state = packet.State;
 
         public List<TraceStep> Path { get; } = [];
 
         public bool Masqueraded { get; private set; }
+
+        /// <summary>Whether it is the first packet of a connection that is tracked.</summary>
+        public bool BeginsConnection => _state == CtState.New;
 
         // The verdict of a base chain: true for accept, false for drop. Our base chains have policy accept.
         public bool Passes(Chain baseChain)
@@ -132,6 +137,12 @@ public sealed class PacketTracer(IRulesetView ruleset)
                         return found.Value.Verdict ?? throw new InvalidOperationException($"Map {map.Map} holds an element without a verdict.");
                     case Statement.Counter:
                         break;
+                    case Statement.Notrack:
+                        if (_base!.Base!.Value is not { Hook: Hook.Prerouting or Hook.Output, Priority: < ConnectionTracking })
+                            throw new InvalidOperationException($"notrack reached from {_base.Name}: there the connection is known already.");
+                        if (!IsTracked)
+                            _state = CtState.Untracked;
+                        break;
                     case Statement.Masquerade:
                         if (_base!.Base!.Value is not { Type: ChainType.Nat, Hook: Hook.Postrouting })
                             throw new InvalidOperationException($"masquerade reached from {_base.Name}: it works in nat postrouting only.");
@@ -173,7 +184,7 @@ public sealed class PacketTracer(IRulesetView ruleset)
 
         private bool Matches(Match match) => match switch
         {
-            Match.ConnectionState state => (state.States & packet.State) != 0,
+            Match.ConnectionState state => (state.States & State) != 0,
             Match.InputInterface name => IsInterface(name.Name, InputInterface) != name.Negated,
             Match.OutputInterface name => IsInterface(name.Name, OutputInterface) != name.Negated,
             Match.AddressInSet set => packet.Family == set.Family
@@ -191,13 +202,18 @@ public sealed class PacketTracer(IRulesetView ruleset)
             Match.L4Protocol protocol => packet.Protocol == protocol.Protocol,
             Match.Icmpv6Type type => packet.Protocol == Packet.Icmpv6 && packet.Family == Family.IPv6 && packet.IcmpType >= type.First && packet.IcmpType <= type.Last,
             Match.Mark mark => (packet.Mark & mark.Mask) == mark.Value,
-            Match.ConnectionMark mark => (packet.ConnectionMark & mark.Mask) == mark.Value,
+            Match.ConnectionMark mark => IsTracked && (packet.ConnectionMark & mark.Mask) == mark.Value,
             Match.SourceNotRoutedBack => _base!.Base!.Value.Hook == Hook.Prerouting
                 ? !packet.SourceRoutedBack
                 : throw new InvalidOperationException($"fib saddr . iif reached from {_base.Name}: the kernel refuses it there."),
             Match.AddressIsLocal local => (local.Side == Side.Saddr ? packet.InputInterface : packet.OutputInterface) is null,
             _ => throw new NotSupportedException($"The tracer does not know the match {match}."),
         };
+
+        // Before connection tracking a packet has no connection, but for one that IPVS sends on: that has passed it before.
+        private bool IsTracked => _base!.Base!.Value is not { Hook: Hook.Prerouting or Hook.Output, Priority: < ConnectionTracking } || (packet.ByIpvs && _base.Base.Value.Hook == Hook.Output);
+
+        private CtState State => IsTracked || _state == CtState.Untracked ? _state : CtState.Invalid;
 
         // What IPVS sends has no input device any more.
         private string? InputInterface => _base!.Base!.Value.Hook == Hook.Output ? null : packet.InputInterface;

@@ -102,6 +102,12 @@ public abstract record Statement
     /// <summary><c>counter</c>: packets and bytes.</summary>
     public sealed record Counter : Statement;
 
+    /// <summary>
+    /// <c>notrack</c>: connection tracking passes this packet over, and so do the chains of type nat; to <c>ct state</c> it is untracked. Without effect on a packet whose connection is known already.
+    /// In chains before connection tracking only (priority below <c>NF_IP_PRI_CONNTRACK</c>, -200).
+    /// </summary>
+    public sealed record Notrack : Statement;
+
     /// <summary><c>masquerade fully-random</c>. In nat postrouting only.</summary>
     public sealed record Masquerade : Statement;
 

@@ -36,6 +36,7 @@ public static partial class NftText
         Statement.Final s => s.Verdict.ToString(),
         Statement.AddressVerdictMap s => $"{Address(s.Family, s.Side)} vmap @{s.Map}",
         Statement.Counter => "counter",
+        Statement.Notrack => "notrack",
         Statement.Masquerade => "masquerade fully-random",
         Statement.DestinationNat s => $"dnat {(s.Family == Family.IPv4 ? "ip" : "ip6")} to {(s.ByAddress ? $"{Address(s.Family, Side.Daddr)} . " : "")}meta l4proto . th dport map @{s.Map}",
         _ => throw new UnreachableException($"{statement.GetType()} has no nft text."),

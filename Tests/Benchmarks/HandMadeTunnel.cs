@@ -6,11 +6,12 @@ namespace Overlay.Tests.Benchmarks;
 
 /// <summary>
 /// What a person would make with ip(8) of the same kernel devices as ours: two machines on the underlay of a cluster, a tunnel between them, and on each a pod's namespace behind a pair of interfaces.
-/// No agent, and no rule.
+/// No agent, and no rule unless it is asked for.
 /// </summary>
 internal sealed class HandMadeTunnel : IDisposable
 {
     private static readonly string[] Macs = ["02:00:00:00:77:01", "02:00:00:00:77:02"];
+    private readonly List<NetnsFixture> _nodes = [];
     private readonly NetnsFixture[] _pods = [NetnsFixture.Create(), NetnsFixture.Create()];
 
     /// <summary>Makes it.</summary>
@@ -23,6 +24,7 @@ internal sealed class HandMadeTunnel : IDisposable
         {
             var node = cluster.Join($"hand-{i}", Underlay(i));
             node.Net.Run("sysctl -q -w net.ipv4.ip_forward=1");
+            _nodes.Add(node.Net);
             AddPod(node.Net, i, mtu);
             AddTunnel(node.Net, i, encapsulation, mtu);
         }
@@ -30,6 +32,12 @@ internal sealed class HandMadeTunnel : IDisposable
 
     /// <summary>The end that sends, and the end that receives.</summary>
     public (NetnsFixture Net, IPAddress Address)[] Ends => [(_pods[0], IPAddress.Parse("10.77.0.5")), (_pods[1], IPAddress.Parse("10.77.1.5"))];
+
+    /// <summary>Turns connection tracking on at both machines, as any rule about connections does.</summary>
+    public void Track() => _nodes.ForEach(node => node.Run("nft -f -", "table inet tracking {\nchain forward { type filter hook forward priority filter; policy accept; ct state established,related accept; }\n}\n"));
+
+    /// <summary>Turns it off again.</summary>
+    public void Untrack() => _nodes.ForEach(node => node.Run("nft delete table inet tracking"));
 
     public void Dispose()
     {

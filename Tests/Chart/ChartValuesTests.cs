@@ -29,6 +29,7 @@ public partial class ChartValuesTests
         ["masquerade", "[true, false]", """["perhaps", 1]"""],
         ["policy.default", """["allow", "deny"]""", """["", "Deny"]"""],
         ["policy.revokeEstablished", "[true, false]", """["perhaps", 1]"""],
+        ["flowOffload", "[true, false]", """["perhaps", 1]"""],
         ["cni.confDir", """["/a", "/a/b c/"]""", """["", "a"]"""],
         ["cni.binDir", """["/a", "/a/b c/"]""", """["", "a"]"""],
         ["cni.ipamDir", """["/a", "/a/b c/"]""", """["", "a"]"""],

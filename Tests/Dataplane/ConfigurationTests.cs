@@ -23,6 +23,7 @@ public class ConfigurationTests
         ["masquerade", "OVERLAY_MASQUERADE", "--masquerade", "false", "true"],
         ["policy.default", "OVERLAY_POLICY_DEFAULT", "--policy-default", "deny", "allow"],
         ["policy.revokeEstablished", "OVERLAY_POLICY_REVOKE_ESTABLISHED", "--policy-revoke-established", "false", "true"],
+        ["flowOffload", "OVERLAY_FLOW_OFFLOAD", "--flow-offload", "false", "true"],
         ["cni.confDir", "OVERLAY_CNI_CONF_DIR", "--cni-conf-dir", "/a", "/b"],
         ["cni.binDir", "OVERLAY_CNI_BIN_DIR", "--cni-bin-dir", "/a", "/b"],
         ["cni.ipamDir", "OVERLAY_CNI_IPAM_DIR", "--cni-ipam-dir", "/a", "/b"],

@@ -53,7 +53,7 @@ internal static class Guest
         {
             // Nothing of the compiler's second thoughts is worth its time there.
             File.WriteAllText(Path.Combine(share, "script"), $"""
-                export {Variable}=1 OVERLAY_BENCH='{Environment.GetEnvironmentVariable("OVERLAY_BENCH")}' DOTNET_ROOT='{Programs.DotnetRoot}' DOTNET_EnableDiagnostics=0 DOTNET_TieredPGO=0 DOTNET_TC_CallCountThreshold=7FFF
+                export {Variable}=1 OVERLAY_BENCH='{Environment.GetEnvironmentVariable("OVERLAY_BENCH")}' OVERLAY_TEST_FILTER='{Environment.GetEnvironmentVariable("OVERLAY_TEST_FILTER")}' DOTNET_ROOT='{Programs.DotnetRoot}' DOTNET_EnableDiagnostics=0 DOTNET_TieredPGO=0 DOTNET_TC_CallCountThreshold=7FFF
                 exec '{Programs.DotnetRoot}/dotnet' '{Assembly.GetExecutingAssembly().Location}' /run/share/results
 
                 """);

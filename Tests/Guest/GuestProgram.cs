@@ -25,6 +25,8 @@ internal static class GuestProgram
         var runner = new NUnitTestAssemblyRunner(new DefaultTestAssemblyBuilder());
         // Only these fixtures: to find out what all the others would run takes longer there than to run these.
         var fixtures = Assembly.GetExecutingAssembly().GetTypes().Where(type => type.IsDefined(typeof(InGuestAttribute))).Select(type => type.FullName!).ToList();
+        if (Environment.GetEnvironmentVariable("OVERLAY_TEST_FILTER") is { Length: > 0 } filter && fixtures.FindAll(name => name.Contains(filter, StringComparison.Ordinal) || filter.Contains(name, StringComparison.Ordinal)) is { Count: > 0 } asked)
+            fixtures = asked;
         runner.Load(Assembly.GetExecutingAssembly(), new Dictionary<string, object> { [FrameworkPackageSettings.LOAD] = fixtures });
         var result = runner.Run(new ResultWriter(results), TestFilter.Empty);
         return result.FailCount == 0 ? 0 : 1;

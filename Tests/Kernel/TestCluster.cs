@@ -133,7 +133,7 @@ internal sealed class TestCluster : IDisposable
     /// Waits until what the datastore says is in force on every node: until its agent knows as many policies (which its kernel need not have: they may select
     /// none of its pods yet), and the table in its kernel is the one that is computed anew from the datastore and the node's own pods.
     /// </summary>
-    public void AwaitPolicies()
+    public void AwaitPolicies(TimeSpan? patience = null)
     {
         foreach (var node in Nodes)
         {
@@ -146,12 +146,12 @@ internal sealed class TestCluster : IDisposable
             foreach (var attachment in new AttachmentFolder(Path.GetDirectoryName(node.Attachments)!).ReadAll(out _))
                 store.Attach(attachment);
             var policies = store.Policies.Count;
-            Eventually(() => node.Status.Policies is var (admin, network, baseline) && admin + network + baseline == policies, $"{node.Name} knows {policies} policies", () => node.Log);
+            Eventually(() => node.Status.Policies is var (admin, network, baseline) && admin + network + baseline == policies, $"{node.Name} knows {policies} policies", () => node.Log, patience);
             var wanted = CompiledNode.Compile(node.Name, store, Configuration).Ruleset;
             using var socket = node.Net.Open(NetlinkProtocol.NETLINK_NETFILTER);
             var table = new NftablesTable(socket);
             IReadOnlyList<string> differences = [];
-            Eventually(() => (differences = table.Verify(wanted)).Count == 0, $"{node.Name} enforces what the datastore says", () => $"{string.Join('\n', differences)}\n{node.Log}");
+            Eventually(() => (differences = table.Verify(wanted)).Count == 0, $"{node.Name} enforces what the datastore says", () => $"{string.Join('\n', differences)}\n{node.Log}", patience);
         }
     }
 

@@ -44,6 +44,7 @@ internal static class RuleShape
         Statement.Final s => s.Verdict.Kind.ToString(),
         Statement.AddressVerdictMap s => $"vmap({s.Side}-{s.Family})",
         Statement.Counter => "counter",
+        Statement.Notrack => "notrack",
         Statement.Masquerade => "masquerade",
         Statement.DestinationNat s => $"dnat({(s.ByAddress ? "address-" : "")}{s.Family})",
         _ => throw new NotSupportedException($"{statement.GetType().Name} has no shape here yet: add it."),

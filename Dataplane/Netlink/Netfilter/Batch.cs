@@ -17,6 +17,9 @@ public enum NftObjectKind
 
     /// <summary>Elements of a set or map.</summary>
     Element,
+
+    /// <summary>A flowtable.</summary>
+    Flowtable,
 }
 
 /// <summary>What a message of a batch is about.</summary>

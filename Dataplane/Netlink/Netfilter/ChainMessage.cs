@@ -16,11 +16,11 @@ public sealed record ChainMessage(string Name, ChainHook? Base)
         return new(chain.Name, ChainHook.Of(chain.Base));
     }
 
-    /// <summary>Equivalent to: <c>nft add chain inet overlay NAME { type … hook … priority …; policy accept; }</c>. Also for one that exists with the same hook.</summary>
-    internal void WriteNew(Batch batch)
+    /// <summary>Equivalent to: <c>nft add chain inet overlay NAME { type … hook … priority …; policy accept; }</c>, or in another <paramref name="table"/>. Also for one that exists with the same hook.</summary>
+    internal void WriteNew(Batch batch, string table = Ruleset.Table)
     {
         var message = batch.BeginMessage(NftMsgType.NFT_MSG_NEWCHAIN, NlmF.NLM_F_CREATE, Subject(Name));
-        WriteName(batch.Writer, Name);
+        WriteName(batch.Writer, Name, table);
         if (Base is { } hook)
         {
             batch.Writer.String(NFTA_CHAIN_TYPE, hook.Type);
@@ -37,7 +37,7 @@ public sealed record ChainMessage(string Name, ChainHook? Base)
     internal static void WriteDelete(Batch batch, string name)
     {
         var message = batch.BeginMessage(NftMsgType.NFT_MSG_DELCHAIN, NlmF.None, Subject(name));
-        WriteName(batch.Writer, name);
+        WriteName(batch.Writer, name, Ruleset.Table);
         batch.EndMessage(message);
     }
 
@@ -74,9 +74,9 @@ public sealed record ChainMessage(string Name, ChainHook? Base)
             rows.Add(new(name, hook is { } found ? found with { Type = type, Policy = policy } : null));
     }
 
-    private static void WriteName(NetlinkWriter writer, string name)
+    private static void WriteName(NetlinkWriter writer, string name, string table)
     {
-        writer.String(NFTA_CHAIN_TABLE, Ruleset.Table);
+        writer.String(NFTA_CHAIN_TABLE, table);
         writer.String(NFTA_CHAIN_NAME, name);
     }
 

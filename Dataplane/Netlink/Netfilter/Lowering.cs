@@ -109,6 +109,9 @@ public sealed class Lowering
             case Statement.Counter:
                 Add(new Counter());
                 break;
+            case Statement.Notrack:
+                Add(new Notrack());
+                break;
             case Statement.Masquerade:
                 Add(new Masq(NfNatRange.NF_NAT_RANGE_PROTO_RANDOM_FULLY));
                 break;

@@ -42,6 +42,7 @@ public sealed class Raising
     {
         Immediate { Verdict: { } verdict } => Add(new Statement.Final(verdict), 1),
         Counter => Add(new Statement.Counter(), 1),
+        Notrack => Add(new Statement.Notrack(), 1),
         Masq => Add(new Statement.Masquerade(), 1),
         Ct { Key: NftCtKeys.NFT_CT_STATE } when Peek(1) is Bitwise mask => Add(new Match.ConnectionState((CtState)Number(mask.Mask)), 3),
         Ct { Key: NftCtKeys.NFT_CT_MARK } when Peek(1) is Bitwise mask && Peek(2) is Cmp cmp => Add(new Match.ConnectionMark(Number(mask.Mask), Number(cmp.Data)), 3),

@@ -21,12 +21,12 @@ public sealed record RuleMessage(string Chain, EquatableArray<Expression> Expres
     /// <summary>libnftnl's text of the expressions and the comment.</summary>
     public override string ToString() => $"{string.Join(' ', Expressions)}{(Comment is null ? "" : $" comment \"{Comment}\"")}";
 
-    /// <summary>Equivalent to: <c>nft add rule inet overlay CHAIN …</c>: behind the rules that are there.</summary>
-    internal void WriteNew(Batch batch, Rule model)
+    /// <summary>Equivalent to: <c>nft add rule inet overlay CHAIN …</c>, or in another <paramref name="table"/>: behind the rules that are there.</summary>
+    internal void WriteNew(Batch batch, Rule? model, string table = Ruleset.Table)
     {
         var writer = batch.Writer;
         var message = batch.BeginMessage(NftMsgType.NFT_MSG_NEWRULE, NlmF.NLM_F_CREATE | NlmF.NLM_F_APPEND, new(NftObjectKind.Rule, Chain, model));
-        writer.String(NFTA_RULE_TABLE, Ruleset.Table);
+        writer.String(NFTA_RULE_TABLE, table);
         writer.String(NFTA_RULE_CHAIN, Chain);
         var nest = writer.BeginNest(NFTA_RULE_EXPRESSIONS.Nested());
         foreach (var expression in Expressions)

@@ -7,22 +7,20 @@ namespace Overlay.Dataplane.Netlink.Netfilter;
 /// <param name="Flags">NFT_TABLE_F_DORMANT takes all its chains off their hooks.</param>
 public sealed record TableMessage(NftTableFlags Flags)
 {
-    private static readonly BatchSubject Subject = new(NftObjectKind.Table, Ruleset.Table);
-
-    /// <summary>Equivalent to: <c>nft add table inet overlay</c>. For a table that exists it sets the flags.</summary>
-    internal void WriteNew(Batch batch)
+    /// <summary>Equivalent to: <c>nft add table inet overlay</c>, or another <paramref name="table"/>. For a table that exists it sets the flags.</summary>
+    internal void WriteNew(Batch batch, string table = Ruleset.Table)
     {
-        var message = batch.BeginMessage(NftMsgType.NFT_MSG_NEWTABLE, NlmF.None, Subject);
-        batch.Writer.String(NFTA_TABLE_NAME, Ruleset.Table);
+        var message = batch.BeginMessage(NftMsgType.NFT_MSG_NEWTABLE, NlmF.None, new(NftObjectKind.Table, table));
+        batch.Writer.String(NFTA_TABLE_NAME, table);
         batch.Writer.UInt32BigEndian(NFTA_TABLE_FLAGS, (uint)Flags);
         batch.EndMessage(message);
     }
 
-    /// <summary>Equivalent to: <c>nft delete table inet overlay</c>: the table with all that is in it.</summary>
-    internal static void WriteDelete(Batch batch)
+    /// <summary>Equivalent to: <c>nft delete table inet overlay</c>, or another <paramref name="table"/>: the table with all that is in it.</summary>
+    internal static void WriteDelete(Batch batch, string table = Ruleset.Table)
     {
-        var message = batch.BeginMessage(NftMsgType.NFT_MSG_DELTABLE, NlmF.None, Subject);
-        batch.Writer.String(NFTA_TABLE_NAME, Ruleset.Table);
+        var message = batch.BeginMessage(NftMsgType.NFT_MSG_DELTABLE, NlmF.None, new(NftObjectKind.Table, table));
+        batch.Writer.String(NFTA_TABLE_NAME, table);
         batch.EndMessage(message);
     }
 

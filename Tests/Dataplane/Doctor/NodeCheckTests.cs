@@ -89,7 +89,7 @@ public class NodeCheckTests
 
     private static StatusReport Status(params string[] degraded) => new()
     {
-        Node = "node-1", Version = "1.2.3", Started = DateTime.UnixEpoch, Synced = true, Encapsulation = "vxlan", Mtu = 1450, MtuSource = "", Underlay = [], SoftwareChecksums = [], PodCidrs = ["10.42.1.0/24"], Peers = [], Pods = [],
+        Node = "node-1", Version = "1.2.3", Started = DateTime.UnixEpoch, Synced = true, Encapsulation = "vxlan", Mtu = 1450, MtuSource = "", Underlay = [], SoftwareChecksums = [], FlowOffload = "", PodCidrs = ["10.42.1.0/24"], Peers = [], Pods = [],
         Policies = new(0, 0, 0), Rejected = [], Quarantined = [], Degraded = degraded, LastResync = null, LastCommit = null, DriftRepaired = 0, MemoryBytes = 0,
     };
 }

@@ -21,7 +21,7 @@ public class LoweringTests
     public void Every_match_and_statement_there_is_has_a_shape_in_these_tests()
     {
         Assert.That(NftablesShapes.Matches.Select(match => match.GetType()).Distinct(), Is.EquivalentTo(Cases<Match>()));
-        Assert.That(NftablesShapes.Statements.Select(statement => statement.GetType()).Append(typeof(Statement.Masquerade)).Distinct(), Is.EquivalentTo(Cases<Statement>()));
+        Assert.That(NftablesShapes.Statements.Select(statement => statement.GetType()).Concat([typeof(Statement.Masquerade), typeof(Statement.Notrack)]).Distinct(), Is.EquivalentTo(Cases<Statement>()));
     }
 
     [Test]
@@ -67,6 +67,13 @@ public class LoweringTests
     {
         var rule = new Rule([new AddressInSet(Side.Saddr, Family.IPv4, "hash-v4")], [new Statement.Masquerade()]);
         Assert.That(Lowered(rule), Is.EqualTo(AskNft([rule], "{ type nat hook postrouting priority srcnat; }")[0].Expressions));
+    }
+
+    [Test]
+    public void A_notrack_lowers_as_nft_does_it()
+    {
+        var rule = new Rule([new AddressInSet(Side.Saddr, Family.IPv4, "hash-v4")], [new Statement.Notrack(), new Statement.Final(Verdict.Accept)]);
+        Assert.That(Lowered(rule), Is.EqualTo(AskNft([rule], "{ type filter hook prerouting priority raw; }")[0].Expressions));
     }
 
     private static string[] Lowered(Rule rule) => [.. Lowering.Lower(rule).Select(expression => expression.ToString())];

@@ -154,7 +154,7 @@ public static class NftablesShapes
         new("policy-0123abcd-shop/web-in", null, [new([], [new Counter(), new Final(Verdict.Drop)], "shop/web ingress[0]")]),
         new("matches", null, Matches.Select(match => new Rule([match], [new Counter(), new Final(Verdict.Accept)])).ToEquatableArray()),
         new("statements", null, Statements.Select(statement => new Rule([], [statement])).ToEquatableArray()),
-        new("prerouting", new(ChainType.Filter, Hook.Prerouting, -300), [new([new InputInterface("ovl*"), new SourceNotRoutedBack()], [new Final(Verdict.Drop)])]),
+        new("prerouting", new(ChainType.Filter, Hook.Prerouting, -300), [new([new InputInterface("ovl*"), new SourceNotRoutedBack()], [new Final(Verdict.Drop)]), new([new InputInterface("eth0")], [new Notrack(), new Final(Verdict.Accept)])]),
         new("forward", new(ChainType.Filter, Hook.Forward, 0), [new([], [new Final(Verdict.Jump("matches"))])]),
         new("output", new(ChainType.Filter, Hook.Output, 7), []),
         new("postrouting", new(ChainType.Nat, Hook.Postrouting, 100),

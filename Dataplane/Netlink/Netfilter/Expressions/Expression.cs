@@ -64,6 +64,8 @@ public abstract record Expression
         "bitwise" => Bitwise.Read(data),
         "immediate" => Immediate.Read(data),
         "counter" => Counter.Read(data),
+        "flow_offload" => FlowAdd.Read(data),
+        "notrack" => new Notrack(),
         "masq" => Masq.Read(data),
         "nat" => Nat.Read(data),
         "fib" => Fib.Read(data),
