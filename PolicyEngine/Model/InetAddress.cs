@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
 
 namespace Overlay.PolicyEngine.Model;
 
@@ -28,9 +29,10 @@ public static class FamilyFacts
     public static readonly Family[] Both = [Family.IPv4, Family.IPv6];
 }
 
-/// <summary>An IPv4 or IPv6 address as a value of 17 bytes: no heap, no scope id. IPv4-mapped IPv6 addresses are read as IPv4.</summary>
+/// <summary>An IPv4 or IPv6 address as a value of 20 bytes: no heap, no scope id. IPv4-mapped IPv6 addresses are read as IPv4.</summary>
 /// <param name="Family">Which family.</param>
 /// <param name="Value">The address as a big-endian number: 0 to 2^32-1 or 2^128-1.</param>
+[StructLayout(LayoutKind.Sequential, Pack = 4)] // else the number is aligned to 16 bytes, and the whole has 32
 public readonly record struct InetAddress(Family Family, UInt128 Value) : IComparable<InetAddress>
 {
     /// <summary>Length in bytes: 4 or 16.</summary>

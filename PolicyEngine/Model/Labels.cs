@@ -9,6 +9,7 @@ public readonly record struct Label(string Key, string Value);
 public sealed class Labels : IEquatable<Labels>
 {
     private readonly Label[] _sorted;
+    private int _hash; // 0: not computed yet
 
     private Labels(Label[] sorted) => _sorted = sorted;
 
@@ -46,7 +47,7 @@ public sealed class Labels : IEquatable<Labels>
     public Labels With(string key, string value) => Of([.. _sorted, new Label(key, value)]);
 
     /// <inheritdoc/>
-    public bool Equals(Labels? other) => other is not null && _sorted.AsSpan().SequenceEqual(other._sorted);
+    public bool Equals(Labels? other) => ReferenceEquals(this, other) || (other is not null && GetHashCode() == other.GetHashCode() && _sorted.AsSpan().SequenceEqual(other._sorted));
 
     /// <inheritdoc/>
     public override bool Equals(object? obj) => Equals(obj as Labels);
@@ -54,10 +55,12 @@ public sealed class Labels : IEquatable<Labels>
     /// <inheritdoc/>
     public override int GetHashCode()
     {
+        if (_hash != 0)
+            return _hash;
         var hash = new HashCode();
         foreach (var label in _sorted)
             hash.Add(label);
-        return hash.ToHashCode();
+        return _hash = hash.ToHashCode() is var value and not 0 ? value : 1;
     }
 
     /// <summary><c>a=b,c=d</c>.</summary>
