@@ -1,7 +1,6 @@
 using System.Buffers.Binary;
 using System.Diagnostics.CodeAnalysis;
 using System.Net;
-using System.Net.Sockets;
 using System.Runtime.InteropServices;
 
 namespace Overlay.PolicyEngine.Model;
@@ -61,15 +60,36 @@ public readonly record struct InetAddress(Family Family, UInt128 Value) : ICompa
     public static bool TryParse([NotNullWhen(true)] string? text, out InetAddress address)
     {
         address = default;
-        if (text is null || text.AsSpan().IndexOfAny("%[]/") >= 0 || !IPAddress.TryParse(text, out var parsed))
-            return false;
-        if (parsed.AddressFamily == AddressFamily.InterNetwork && parsed.ToString() != text)
+        if (text is null || !text.Contains(':', StringComparison.Ordinal))
+            return TryParseIPv4(text, out address);
+        if (text.AsSpan().IndexOfAny("%[]/") >= 0 || !IPAddress.TryParse(text, out var parsed))
             return false;
         if (parsed.IsIPv4MappedToIPv6)
             parsed = parsed.MapToIPv4();
         Span<byte> bytes = stackalloc byte[16];
         parsed.TryWriteBytes(bytes, out var length);
         address = FromBytes(bytes[..length]);
+        return true;
+    }
+
+    private static bool TryParseIPv4(ReadOnlySpan<char> text, out InetAddress address)
+    {
+        var (value, parts, part, digits) = (0u, 1, 0u, 0);
+        address = default;
+        foreach (var character in text)
+        {
+            var digit = (uint)(character - '0');
+            if (character == '.' && digits > 0 && parts < 4)
+                (value, parts, part, digits) = ((value << 8) | part, parts + 1, 0, 0);
+            else if (digit <= 9 && (digits == 0 || part > 0) && (part * 10) + digit <= 255)
+                (part, digits) = ((part * 10) + digit, digits + 1);
+            else
+                return false;
+        }
+
+        if (parts != 4 || digits == 0)
+            return false;
+        address = new(Family.IPv4, (value << 8) | part);
         return true;
     }
 

@@ -22,10 +22,27 @@ public sealed class Labels : IEquatable<Labels>
     /// <summary>Makes labels; of equal keys the last wins.</summary>
     public static Labels Of(params IEnumerable<Label> labels)
     {
+        var all = labels.ToArray();
+        if (all.Length == 0)
+            return Empty;
+        if (IsSorted(all))
+            return new(all);
         var byKey = new SortedDictionary<string, string>(StringComparer.Ordinal);
-        foreach (var label in labels)
+        foreach (var label in all)
             byKey[label.Key] = label.Value;
-        return byKey.Count == 0 ? Empty : new(byKey.Select(pair => new Label(pair.Key, pair.Value)).ToArray());
+        return new(byKey.Select(pair => new Label(pair.Key, pair.Value)).ToArray());
+    }
+
+    // As the API server writes them.
+    private static bool IsSorted(Label[] labels)
+    {
+        for (var i = 1; i < labels.Length; i++)
+        {
+            if (string.CompareOrdinal(labels[i - 1].Key, labels[i].Key) >= 0)
+                return false;
+        }
+
+        return true;
     }
 
     /// <summary>The value of <paramref name="key"/>, or null when there is no such label.</summary>
