@@ -29,7 +29,7 @@ internal sealed partial class NodeDataplane
         NodeName = _configuration.NodeName,
         Unready = [.. Unready()],
         Nodes = Store.Nodes.Count,
-        KnownPods = Store.Pods.Count,
+        KnownPods = Store.PodCount,
         LocalPods = Store.Attachments.Count,
         Policies = Enum.GetValues<Tier>().ToDictionary(tier => tier, Store.CountOf),
         Rejections = Store.Rejections,
@@ -56,7 +56,7 @@ internal sealed partial class NodeDataplane
             _configuration.NodeName,
             _revision,
             state,
-            Rows(),
+            kernel.Wanted(),
             attachments,
             rejections,
             [.. _quarantined.Keys.Order()],
@@ -86,15 +86,6 @@ internal sealed partial class NodeDataplane
             });
     }
 
-    // With the rows of the pods that came and went since all were computed.
-    private NodeRows Rows()
-    {
-        if (_rowsStale && !_nodeStale)
-            _rows = NodeProjection.Project(_configuration.NodeName, Store.Nodes, _configuration, Store.Attachments, Underlay).Rows;
-        _rowsStale = _nodeStale;
-        return _rows;
-    }
-
     private IEnumerable<string> Unready()
     {
         if (!Store.IsSynced)
@@ -111,7 +102,7 @@ internal sealed partial class NodeDataplane
             yield return $"This node does not forward what its pods send or get: {refusal}";
         if (PodCidrs.Count == 0)
             yield return $"Node {_configuration.NodeName} has no podCIDRs, so no pod can be wired.";
-        else if (Underlay.Addresses.Count == 0 || (_rows.Links.Count == 0 && _configuration.Encapsulation != Encapsulation.None))
+        else if (Underlay.Addresses.Count == 0 || (kernel.Links.Rows.Desired.Count == 0 && _configuration.Encapsulation != Encapsulation.None))
             yield return $"Node {_configuration.NodeName} has no way to other nodes, so its pods do not reach theirs; status says why.";
     }
 

@@ -22,6 +22,8 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
     private RulesetProjection _projection = new(configuration.Ruleset);
     private readonly Dictionary<NamespacedName, Policy> _quarantined = [];
     private PodNetwork _network = new([], []);
+    private readonly List<Cidr> _joined = [];
+    private NodeSpace _space = new([]);
     private EquatableArray<Degradation> _projected = [];
     private ProjectedNode? _projectedNode;
     private bool _nodeStale = true;
@@ -30,8 +32,6 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
     private TimeSpan _resyncDuration;
     private TimeSpan _refereeTook;
     private Stopwatch? _sinceReferee;
-    private NodeRows _rows = NodeRows.Empty;
-    private bool _rowsStale;
     private long _revision;
     private IReadOnlyList<string> _forwardingRefusals = [];
     private IReadOnlyList<Reconcile.RowFailure> _refusedRows = [];
@@ -225,6 +225,7 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
     // Policies in quarantine as what stands in for them.
     private ClusterState Wanted()
     {
+        TakeInJoined();
         var state = Store.ToClusterState(_configuration.Ruleset, _network);
         return state with { Policies = [.. state.Policies.Select(policy => _quarantined.GetValueOrDefault(policy.Name, policy))] };
     }
@@ -300,12 +301,10 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
                     _projection.RemovePolicy(name);
                     break;
                 case Consequence.SetAttachment(var attachment):
-                    _rowsStale = true;
                     _nodeStale = _nodeStale || !kernel.Want(attachment);
                     break;
                 case Consequence.RemoveAttachment(var attachment):
                     // Who shares an address may be the one to have it now.
-                    _rowsStale = true;
                     _nodeStale = _nodeStale || attachment.Addresses.Any(address => Store.HolderOf(address) is not null) || !kernel.Drop(attachment);
                     break;
                 case Consequence.JoinNode(var node):
@@ -324,15 +323,14 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
         Underlay = MachineAddresses.Underlay(kernel, _configuration.NodeAddress, Node?.InternalIPs ?? [], _softwareChecksums.Keys.ToHashSet());
         var projected = NodeProjection.Project(_configuration.NodeName, Store.Nodes, _configuration, Store.Attachments, Underlay);
         kernel.Want(projected.Rows);
-        _rows = projected.Rows;
-        _rowsStale = false;
         Connect(projected.Network);
         _projected = projected.Degradations;
         Announced = ToAnnounce(Node);
         if (_configuration.DatastoreDirectory is not null && Node is { } node && Announced is { } announced && announced != node.ChosenAddresses)
             _projected = [.. _projected, new("underlay", $"this node sends from {string.Join(',', Underlay.Own)}, and other nodes take its Node's word for {string.Join(',', node.Underlay)}; give the Node the annotation {Datastore.Manifests.FromManifest.AddressesAnnotation}: \"{string.Join(',', announced)}\".")];
         Mtu = projected.Mtu;
-        _projectedNode = projected;
+        _projectedNode = projected with { Rows = projected.Rows with { Neighbors = [], Fdb = [], Routes = [] } }; // these the tables have
+        _space = new(Store.Nodes);
         Aim(projected);
         _nodeStale = false;
     }
@@ -340,11 +338,11 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
     // A node that has nothing to do with the others adds its rows to theirs.
     private bool TryJoin(Node node)
     {
-        if (_projectedNode is not { } projected || JoinedNode.Of(Store.Nodes.Where(other => other.Name != node.Name), node, _configuration, Underlay, projected) is not { } joined || !kernel.TryAdd(joined.Rows))
+        if (_projectedNode is not { } projected || JoinedNode.Of(_space, node, _configuration, Underlay, projected) is not { } joined || !kernel.TryAdd(joined.Rows))
             return false;
-        _rowsStale = true;
-        _projectedNode = projected with { Network = joined.Network };
-        Connect(joined.Network);
+        _space.Add(node);
+        _joined.AddRange(node.PodCidrs);
+        _projection.AddToNetwork(node.PodCidrs);
         var subject = $"Node {node.Name}";
         _projected = [.. _projected.Where(degradation => degradation.Subject != subject), .. joined.Degradations];
         Aim(node, joined);
@@ -353,9 +351,18 @@ internal sealed partial class NodeDataplane(OverlayConfiguration configuration, 
 
     private void Connect(PodNetwork network)
     {
+        TakeInJoined();
         _verdictsChanged |= network != _network;
         _network = network;
         _projection.SetNetwork(network);
+    }
+
+    private void TakeInJoined()
+    {
+        if (_joined.Count == 0)
+            return;
+        _network = JoinedNode.Extend(_network, _joined);
+        _joined.Clear();
     }
 
     private EquatableArray<InetAddress>? ToAnnounce(Node? node)

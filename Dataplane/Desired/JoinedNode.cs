@@ -6,33 +6,27 @@ namespace Overlay.Dataplane.Desired;
 
 /// <summary>What one more node adds to what was projected without it.</summary>
 /// <param name="Rows">Its rows.</param>
-/// <param name="Network">The pod network with its prefixes.</param>
 /// <param name="Degradations">What is wrong with it.</param>
-public sealed record JoinedNode(NodeRows Rows, PodNetwork Network, EquatableArray<Degradation> Degradations)
+public sealed record JoinedNode(NodeRows Rows, EquatableArray<Degradation> Degradations)
 {
     /// <summary>
-    /// Projects one more node by itself. That is possible as long as it has nothing to do with any other: no address or prefix of it lies in theirs, and nothing of them changes by it. It costs a look at each
-    /// node's prefixes. Pure; <see cref="NodeProjection.Project"/> is its referee.
+    /// Projects one more node by itself. That is possible as long as it has nothing to do with any other: no address or prefix of it lies in theirs, and nothing of them changes by it. What it costs does not
+    /// depend on their number. Pure; <see cref="NodeProjection.Project"/> is its referee.
     /// </summary>
-    /// <param name="others">All other nodes.</param>
+    /// <param name="others">Where all other nodes are; of its own name there may be one without prefixes, with the same addresses.</param>
     /// <param name="node">The node; none of its name was projected.</param>
     /// <param name="configuration">Of this node.</param>
     /// <param name="underlay">What carries packets between nodes.</param>
     /// <param name="projected">What was projected of the others.</param>
     /// <returns>Null when it must be projected with all others.</returns>
-    public static JoinedNode? Of(IEnumerable<Node> others, Node node, OverlayConfiguration configuration, Underlay underlay, ProjectedNode projected)
+    public static JoinedNode? Of(NodeSpace others, Node node, OverlayConfiguration configuration, Underlay underlay, ProjectedNode projected)
     {
-        if (node.Name == configuration.NodeName || projected.Granted.Count == 0 || underlay.Addresses.Count == 0 || !IsApart(node, node, skipPrefixes: true) || Overlaps(node.PodCidrs))
+        if (node.Name == configuration.NodeName || projected.Granted.Count == 0 || underlay.Addresses.Count == 0 || !IsConsistent(node) || !others.IsApart(node))
             return null;
-        foreach (var other in others)
-        {
-            if (!IsApart(node, other) || !IsApart(other, node, skipPrefixes: true))
-                return null;
-        }
 
         // What this node itself is in need not be what its Node says.
         var own = new Node("", projected.Granted.Concat(configuration.PodCidrs).ToEquatableArray(), underlay.Own);
-        if (!IsApart(node, own) || !IsApart(own, node, skipPrefixes: true) || Narrowest(configuration, underlay, node) < projected.Mtu)
+        if (!new NodeSpace([own]).IsApart(node) || Narrowest(configuration, underlay, node) < projected.Mtu)
             return null;
 
         var (rows, degradations) = (new RowLists(), new List<Degradation>());
@@ -45,42 +39,31 @@ public sealed record JoinedNode(NodeRows Rows, PodNetwork Network, EquatableArra
         rows.Addresses.Clear();
         foreach (var prefix in node.PodCidrs)
             rows.Add(new(prefix, RouteType.Unreachable, null, null));
-        return new(rows.Sorted(), projected.Network with { All = Insert(projected.Network.All, node.PodCidrs) }, degradations.ToEquatableArray());
+        return new(rows.Sorted(), degradations.ToEquatableArray());
     }
 
-    // Neither holds a prefix or an address of the other.
-    private static bool IsApart(Node node, Node other, bool skipPrefixes = false)
+    /// <summary>The pod network with the prefixes of nodes that have joined.</summary>
+    public static PodNetwork Extend(PodNetwork network, IEnumerable<Cidr> joined) => network with { All = network.All.Concat(joined).Order(RowLists.ByPrefix).ToEquatableArray() };
+
+    // None of its prefixes holds another or one of its addresses.
+    private static bool IsConsistent(Node node)
     {
-        foreach (var prefix in node.PodCidrs.AsSpan())
+        for (var i = 0; i < node.PodCidrs.Count; i++)
         {
-            foreach (var theirs in skipPrefixes ? default : other.PodCidrs.AsSpan())
+            foreach (var other in node.PodCidrs.AsSpan()[(i + 1)..])
             {
-                if (prefix.Contains(theirs.Address) || theirs.Contains(prefix.Address))
+                if (node.PodCidrs[i].Overlaps(other))
                     return false;
             }
 
-            foreach (var address in other.InternalIPs.AsSpan())
+            foreach (var address in node.InternalIPs)
             {
-                if (prefix.Contains(address))
+                if (node.PodCidrs[i].Contains(address))
                     return false;
             }
         }
 
         return true;
-    }
-
-    private static bool Overlaps(EquatableArray<Cidr> prefixes)
-    {
-        for (var i = 0; i < prefixes.Count; i++)
-        {
-            foreach (var other in prefixes.AsSpan()[(i + 1)..])
-            {
-                if (prefixes[i].Contains(other.Address) || other.Contains(prefixes[i].Address))
-                    return true;
-            }
-        }
-
-        return false;
     }
 
     // The MTU that the ways to it allow.
@@ -98,14 +81,5 @@ public sealed record JoinedNode(NodeRows Rows, PodNetwork Network, EquatableArra
         }
 
         return narrowest;
-    }
-
-    private static EquatableArray<Cidr> Insert(EquatableArray<Cidr> sorted, EquatableArray<Cidr> more)
-    {
-        var all = new List<Cidr>(sorted.Count + more.Count);
-        all.AddRange(sorted);
-        foreach (var prefix in more.AsSpan())
-            all.Insert(~all.BinarySearch(prefix, RowLists.ByPrefix), prefix);
-        return all.ToEquatableArray();
     }
 }

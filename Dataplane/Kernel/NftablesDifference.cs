@@ -99,6 +99,8 @@ public sealed record NftablesDifference(RulesetDelta Delta, IReadOnlyList<string
 
         private void CompareElements(Set set, IReadOnlyCollection<Element> elements)
         {
+            if (actual.Elements[set.Name] is HashSet<Element> found && found.SetEquals(elements))
+                return;
             var unexpected = actual.Elements[set.Name].ToHashSet();
             var missing = elements.Where(element => !unexpected.Remove(element)).ToList();
             _elements.AddRange(missing.Select(element => new SetElement(set.Name, element)));

@@ -65,6 +65,9 @@ public sealed class NodeKernel : IDisposable
         }
     }
 
+    /// <summary>What its sockets have sent.</summary>
+    internal (long Messages, long Bytes) Sent => (Route.Sent.Messages + _netfilter.Sent.Messages, Route.Sent.Bytes + _netfilter.Sent.Bytes);
+
     /// <summary>Wants exactly these rows.</summary>
     public void Want(NodeRows rows)
     {
@@ -74,6 +77,19 @@ public sealed class NodeKernel : IDisposable
         _neighbors.Rows.WantExactly(rows.Neighbors.ToDictionary(neighbor => neighbor.Key, neighbor => neighbor.LinkLayerAddress));
         _fdb.Rows.WantExactly(rows.Fdb.ToDictionary(entry => entry.Key, entry => entry.Destination));
         _routes.Rows.WantExactly(rows.Routes.ToDictionary(route => route.Key));
+    }
+
+    /// <summary>The rows wanted.</summary>
+    public NodeRows Wanted()
+    {
+        var rows = new RowLists();
+        rows.Links.AddRange(_links.Rows.Desired.Values);
+        rows.Addresses.AddRange(_addresses.Rows.Desired.Keys);
+        rows.Neighbors.AddRange(_neighbors.Rows.Desired.Select(row => new Neighbor(row.Key, row.Value)));
+        rows.Fdb.AddRange(_fdb.Rows.Desired.Select(row => new FdbEntry(row.Key, row.Value)));
+        foreach (var route in _routes.Rows.Desired.Values)
+            rows.Add(route);
+        return rows.Sorted() with { PodSource = _source };
     }
 
     /// <summary>Wants the rows of one more node.</summary>

@@ -39,7 +39,7 @@ public sealed class RouteTable(NetlinkSocket socket, LinkTable links) : Rtnetlin
     {
         // The kernel looks an IPv6 gateway up before it takes a route (ip6_route_check_nh_onlink), and refuses one that the very route to be replaced leads elsewhere. So that goes first.
         var inTheWay = rows
-            .Where(row => row.Value.Gateway is { Family: Family.IPv6 } && Rows.Actual.TryGetValue(row.Key, out var old) && old.Device != row.Value.Device)
+            .Where(row => row.Value.Gateway is { Family: Family.IPv6 } && Rows.TryGetActual(row.Key, out var old) && old.Device != row.Value.Device)
             .Select(row => row.Key).ToList();
         return inTheWay.Count == 0 ? base.Upsert(rows) : [.. Delete(inTheWay), .. base.Upsert(rows)];
     }
@@ -51,7 +51,7 @@ public sealed class RouteTable(NetlinkSocket socket, LinkTable links) : Rtnetlin
     protected override void WriteUpsert(NetlinkWriter writer, uint sequence, RouteKey key, Route value, int device)
     {
         // Only a route of ours is replaced; somebody else's with the same destination makes the kernel refuse (EEXIST), and is reported.
-        if (Rows.Actual.ContainsKey(key))
+        if (Rows.TryGetActual(key, out _))
             RouteMessage.WriteReplace(writer, sequence, Message(value, device));
         else
             RouteMessage.WriteNew(writer, sequence, Message(value, device));

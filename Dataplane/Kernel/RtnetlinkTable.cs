@@ -23,10 +23,17 @@ public abstract class RtnetlinkTable<TKey, TValue>(NetlinkSocket socket, LinkTab
     protected override IReadOnlyList<RowFailure> Delete(IReadOnlyList<TKey> keys)
     {
         // A row whose device is gone went with it.
-        var rows = keys.Select(key => KeyValuePair.Create(key, Rows.Actual[key])).ToList();
-        foreach (var (key, _) in rows.Where(row => DeviceOf(row.Key, row.Value) is { } device && !Devices.ContainsKey(device)))
-            Rows.Forget(key);
-        rows.RemoveAll(row => !Rows.Actual.ContainsKey(row.Key));
+        var rows = new List<KeyValuePair<TKey, TValue>>(keys.Count);
+        foreach (var key in keys)
+        {
+            if (!Rows.TryGetActual(key, out var row))
+                continue;
+            if (DeviceOf(key, row) is { } device && !Devices.ContainsKey(device))
+                Rows.Forget(key);
+            else
+                rows.Add(new(key, row));
+        }
+
         return Send(rows, row => DeviceOf(row.Key, row.Value), (writer, sequence, row, device) => WriteDelete(writer, sequence, row.Key, row.Value, device), row => $"delete {Text(row.Key, row.Value)}", IsGone, row => Rows.Forget(row.Key));
     }
 

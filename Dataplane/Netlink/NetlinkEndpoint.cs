@@ -3,7 +3,7 @@ using System.Net.Sockets;
 namespace Overlay.Dataplane.Netlink;
 
 /// <summary>The descriptor of a netlink socket and its receive buffer: datagrams out and, from the kernel only, in.</summary>
-internal sealed unsafe class NetlinkEndpoint : IDisposable
+internal sealed unsafe class NetlinkEndpoint : INetlinkEndpoint
 {
     // The kernel fills dump datagrams up to 32 kB; only a link with very many virtual functions needs more.
     private byte[] _buffer = new byte[64 * 1024];
@@ -14,9 +14,11 @@ internal sealed unsafe class NetlinkEndpoint : IDisposable
         Protocol = protocol;
     }
 
-    internal SafeSocketHandle Handle { get; }
+    /// <inheritdoc/>
+    public SafeSocketHandle Handle { get; }
 
-    internal NetlinkProtocol Protocol { get; }
+    /// <inheritdoc/>
+    public NetlinkProtocol Protocol { get; }
 
     internal static NetlinkEndpoint Open(NetlinkProtocol protocol)
     {
@@ -46,9 +48,11 @@ internal sealed unsafe class NetlinkEndpoint : IDisposable
             throw new NetlinkException(Libc.LastErrno, $"setsockopt {option}");
     }
 
-    internal void SetReceiveBuffer(int bytes) => SetBuffer(Libc.SO_RCVBUFFORCE, Libc.SO_RCVBUF, bytes);
+    /// <inheritdoc/>
+    public void SetReceiveBuffer(int bytes) => SetBuffer(Libc.SO_RCVBUFFORCE, Libc.SO_RCVBUF, bytes);
 
-    internal void SetSendBuffer(int bytes) => SetBuffer(Libc.SO_SNDBUFFORCE, Libc.SO_SNDBUF, bytes);
+    /// <inheritdoc/>
+    public void SetSendBuffer(int bytes) => SetBuffer(Libc.SO_SNDBUFFORCE, Libc.SO_SNDBUF, bytes);
 
     internal void SetReceiveTimeout(TimeSpan timeout)
     {
@@ -58,7 +62,8 @@ internal sealed unsafe class NetlinkEndpoint : IDisposable
             throw new NetlinkException(Libc.LastErrno, "setsockopt SO_RCVTIMEO");
     }
 
-    internal void Send(ReadOnlySpan<byte> datagram, string operation)
+    /// <inheritdoc/>
+    public void Send(ReadOnlySpan<byte> datagram, string operation)
     {
         var raised = false;
         while (true)
@@ -77,11 +82,8 @@ internal sealed unsafe class NetlinkEndpoint : IDisposable
         }
     }
 
-    /// <summary>
-    /// One datagram, valid until the next call. EAGAIN: nothing there, or with <paramref name="wait"/> not within the timeout. ENOBUFS: the
-    /// kernel had more for us than the receive buffer holds. EMSGSIZE: it was longer than the buffer here, which has grown now.
-    /// </summary>
-    internal Errno Receive(bool wait, out ReadOnlyMemory<byte> datagram)
+    /// <inheritdoc/>
+    public Errno Receive(bool wait, out ReadOnlyMemory<byte> datagram)
     {
         datagram = default;
         while (true)
@@ -107,6 +109,7 @@ internal sealed unsafe class NetlinkEndpoint : IDisposable
         }
     }
 
+    /// <inheritdoc/>
     public void Dispose() => Handle.Dispose();
 
     private void SetBuffer(int forced, int plain, int bytes)

@@ -17,14 +17,18 @@ public sealed class NetlinkSocket : IDisposable
     private const int MessagesPerDatagram = 256;
     private const int ReceiveBuffer = 1 << 20;
 
-    private readonly NetlinkEndpoint _endpoint;
+    private readonly INetlinkEndpoint _endpoint;
     private readonly HashSet<uint> _awaited = [];
     private uint _sequence = (uint)Environment.TickCount;
 
-    private NetlinkSocket(NetlinkEndpoint endpoint) => _endpoint = endpoint;
+    /// <summary>A socket over an endpoint, which it disposes.</summary>
+    internal NetlinkSocket(INetlinkEndpoint endpoint) => _endpoint = endpoint;
 
     /// <summary>The family it speaks.</summary>
     public NetlinkProtocol Protocol => _endpoint.Protocol;
+
+    /// <summary>How many messages it has sent, and how many bytes they were.</summary>
+    internal (long Messages, long Bytes) Sent { get; private set; }
 
     /// <summary>Opens a socket in the calling thread's network namespace.</summary>
     /// <param name="protocol">The family.</param>
@@ -91,6 +95,7 @@ public sealed class NetlinkSocket : IDisposable
         var sequence = FirstOf(question.Written).Sequence;
         for (var attempt = 0; attempt < DumpAttempts; attempt++)
         {
+            Sent = (Sent.Messages + 1, Sent.Bytes + question.Length);
             _endpoint.Send(question.Written, operation);
             var rows = new List<T>();
             if (CollectAnswer(sequence, collect, rows, operation))
@@ -185,9 +190,15 @@ public sealed class NetlinkSocket : IDisposable
     private void Await(ReadOnlySpan<byte> datagram)
     {
         _awaited.Clear();
+        var count = 0;
         foreach (var message in new NetlinkMessages(datagram))
+        {
+            count++;
             if (((NlmF)message.Flags & NlmF.NLM_F_ACK) != 0)
                 _awaited.Add(message.Sequence);
+        }
+
+        Sent = (Sent.Messages + count, Sent.Bytes + datagram.Length);
         if (_awaited.Count == 0)
             throw new InvalidOperationException("A netlink batch of which no message has NLM_F_ACK would be waited for in vain.");
     }

@@ -1,3 +1,5 @@
+using System.Diagnostics.CodeAnalysis;
+
 namespace Overlay.Dataplane.Reconcile;
 
 /// <summary>What must be done to make the actual rows the desired ones.</summary>
@@ -19,30 +21,43 @@ public sealed class DeltaTable<TKey, TValue>
     where TKey : notnull
 {
     private readonly Dictionary<TKey, TValue> _desired = [];
-    private readonly Dictionary<TKey, TValue> _actual = [];
-    private HashSet<TKey> _pending = [];
+
+    // The rows in which the two differ, each as the kernel is believed to have it. Of all others that is as desired, so no row is kept twice.
+    private Dictionary<TKey, (bool Exists, TValue? Value)> _pending = [];
 
     /// <summary>The rows wanted.</summary>
     public IReadOnlyDictionary<TKey, TValue> Desired => _desired;
 
-    /// <summary>The rows the kernel is believed to have.</summary>
-    public IReadOnlyDictionary<TKey, TValue> Actual => _actual;
-
     /// <summary>Number of rows in which the two differ.</summary>
     public int PendingCount => _pending.Count;
+
+    /// <summary>Whether the two differ in a row.</summary>
+    public bool IsPending(TKey key) => _pending.ContainsKey(key);
+
+    /// <summary>The row as the kernel is believed to have it.</summary>
+    /// <returns>False: it has none.</returns>
+    public bool TryGetActual(TKey key, [MaybeNullWhen(false)] out TValue value)
+    {
+        if (!_pending.TryGetValue(key, out var believed))
+            return _desired.TryGetValue(key, out value);
+        value = believed.Value;
+        return believed.Exists;
+    }
 
     /// <summary>Wants a row.</summary>
     public void Want(TKey key, TValue value)
     {
+        var exists = TryGetActual(key, out var actual);
         _desired[key] = value;
-        Compare(key);
+        Compare(key, exists, actual);
     }
 
     /// <summary>No longer wants a row; a row that was not wanted is no error.</summary>
     public void Drop(TKey key)
     {
+        var exists = TryGetActual(key, out var actual);
         _desired.Remove(key);
-        Compare(key);
+        Compare(key, exists, actual);
     }
 
     /// <summary>Wants exactly <paramref name="rows"/>: for small tables that are computed whole.</summary>
@@ -55,23 +70,16 @@ public sealed class DeltaTable<TKey, TValue>
     }
 
     /// <summary>Records that the kernel has a row: seen in a dump, or acknowledged.</summary>
-    public void Observe(TKey key, TValue value)
-    {
-        _actual[key] = value;
-        Compare(key);
-    }
+    public void Observe(TKey key, TValue value) => Compare(key, exists: true, value);
 
     /// <summary>Records that the kernel does not have a row.</summary>
-    public void Forget(TKey key)
-    {
-        _actual.Remove(key);
-        Compare(key);
-    }
+    public void Forget(TKey key) => Compare(key, exists: false, default);
 
     /// <summary>Records that the kernel has exactly <paramref name="rows"/>: a whole dump.</summary>
     public void ObserveExactly(IReadOnlyDictionary<TKey, TValue> rows)
     {
-        foreach (var key in _actual.Keys.Where(key => !rows.ContainsKey(key)).ToList())
+        var known = _desired.Keys.Where(key => !_pending.ContainsKey(key)).Concat(_pending.Where(row => row.Value.Exists).Select(row => row.Key));
+        foreach (var key in known.Where(key => !rows.ContainsKey(key)).ToList())
             Forget(key);
         foreach (var (key, value) in rows)
             Observe(key, value);
@@ -81,7 +89,7 @@ public sealed class DeltaTable<TKey, TValue>
     public Delta<TKey, TValue> Pending()
     {
         var delta = new Delta<TKey, TValue>([], []);
-        foreach (var key in _pending)
+        foreach (var key in _pending.Keys)
         {
             if (_desired.TryGetValue(key, out var value))
                 delta.Upserts.Add(new(key, value));
@@ -92,17 +100,16 @@ public sealed class DeltaTable<TKey, TValue>
         return delta;
     }
 
-    private void Compare(TKey key)
+    private void Compare(TKey key, bool exists, TValue? actual)
     {
         var wanted = _desired.TryGetValue(key, out var desired);
-        var present = _actual.TryGetValue(key, out var actual);
-        if (wanted != present || (wanted && !EqualityComparer<TValue>.Default.Equals(desired, actual)))
+        if (wanted != exists || (wanted && !EqualityComparer<TValue>.Default.Equals(desired, actual)))
         {
-            _pending.Add(key);
+            _pending[key] = (exists, actual);
         }
         else if (_pending.Remove(key) && _pending.Count == 0)
         {
-            // A set that was once large is enumerated to its high-water mark even when nearly empty, so a fresh one replaces it.
+            // What was once large is enumerated to its high-water mark even when nearly empty, so a fresh one replaces it.
             _pending = [];
         }
     }

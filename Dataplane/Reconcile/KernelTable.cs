@@ -43,13 +43,13 @@ public abstract class KernelTable<TKey, TValue> : IKernelTable
     /// <inheritdoc/>
     public IReadOnlyList<string> Resync()
     {
-        var settled = Rows.Actual.Where(row => Rows.Desired.TryGetValue(row.Key, out var value) && EqualityComparer<TValue>.Default.Equals(value, row.Value)).ToList();
         var dump = Dump();
-        Rows.ObserveExactly(dump);
-        return settled
-            .Where(row => !dump.TryGetValue(row.Key, out var value) || !EqualityComparer<TValue>.Default.Equals(value, row.Value))
+        var drift = Rows.Desired
+            .Where(row => !Rows.IsPending(row.Key) && (!dump.TryGetValue(row.Key, out var value) || !EqualityComparer<TValue>.Default.Equals(value, row.Value)))
             .Select(row => Text(row.Key, row.Value))
             .ToList();
+        Rows.ObserveExactly(dump);
+        return drift;
     }
 
     /// <inheritdoc/>
@@ -59,10 +59,10 @@ public abstract class KernelTable<TKey, TValue> : IKernelTable
         var (upserts, deletes) = Rows.Pending();
         return
         [
-            .. upserts.Select(row => Rows.Actual.TryGetValue(row.Key, out var actual)
+            .. upserts.Select(row => Rows.TryGetActual(row.Key, out var actual)
                 ? $"different: {Text(row.Key, actual)} where {Text(row.Key, row.Value)} is wanted"
                 : $"missing: {Text(row.Key, row.Value)}").Order(StringComparer.Ordinal),
-            .. deletes.Select(key => $"unexpected: {Text(key, Rows.Actual[key])}").Order(StringComparer.Ordinal),
+            .. deletes.Select(key => $"unexpected: {(Rows.TryGetActual(key, out var actual) ? Text(key, actual) : "")}").Order(StringComparer.Ordinal),
         ];
     }
 

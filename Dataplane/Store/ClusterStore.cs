@@ -24,10 +24,12 @@ public sealed class ClusterStore(bool isolateUnknown = false)
     private IReadOnlyList<Rejection>? _rejectionList = [];
 
     // A pod as the datastore has it, the attachments that make it local, and the pod that follows from both.
-    private readonly Dictionary<NamespacedName, ClusterChange.PodSet> _known = [];
+    // The last is kept for local pods alone: any other is as the datastore has it.
+    private readonly HashSet<Known> _known = new(new ByName<Known>(known => known.Pod.Name));
     private readonly Dictionary<NamespacedName, ClusterChange.PodSet> _fetched = [];
     private readonly Dictionary<NamespacedName, List<Attachment>> _wired = [];
-    private readonly Dictionary<NamespacedName, Pod> _pods = [];
+    private readonly Dictionary<NamespacedName, Pod> _local = [];
+    private readonly InternTable _interned = new();
 
     /// <summary>Whether the datastore has delivered everything it held at start.</summary>
     public bool IsSynced { get; private set; }
@@ -39,7 +41,13 @@ public sealed class ClusterStore(bool isolateUnknown = false)
     public IReadOnlyCollection<Namespace> Namespaces => _namespaces.Values;
 
     /// <summary>All pods with all the addresses known, in no particular order.</summary>
-    public IReadOnlyCollection<Pod> Pods => _pods.Values;
+    public IEnumerable<Pod> Pods => _known.Where(known => !IsLocal(known.Pod.Name)).Select(known => known.Pod).Concat(_local.Values);
+
+    /// <summary>How many pods there are.</summary>
+    public int PodCount => _known.Count + _local.Keys.Count(name => !KnownByName.Contains(name));
+
+    /// <summary>How many values that objects have in common are kept once.</summary>
+    internal int InternedCount => _interned.Count;
 
     /// <summary>All policies, in no particular order.</summary>
     public IReadOnlyCollection<Policy> Policies => _policies.Values;
@@ -54,7 +62,7 @@ public sealed class ClusterStore(bool isolateUnknown = false)
     public IReadOnlyList<Rejection> Rejections => _rejectionList ??= [.. _rejections.OrderBy(pair => pair.Key, StringComparer.Ordinal).SelectMany(pair => pair.Value)];
 
     /// <summary>A pod by name, or null.</summary>
-    public Pod? Pod(NamespacedName name) => _pods.GetValueOrDefault(name);
+    public Pod? Pod(NamespacedName name) => _local.TryGetValue(name, out var local) ? local : KnownByName.TryGetValue(name, out var known) ? known.Pod : null;
 
     /// <summary>An attachment by its key, or null.</summary>
     public Attachment? Attachment(AttachmentKey key) => _attachments.GetValueOrDefault(key);
@@ -69,7 +77,7 @@ public sealed class ClusterStore(bool isolateUnknown = false)
     public bool IsLocal(NamespacedName pod) => _wired.ContainsKey(pod);
 
     /// <summary>Whether the datastore has shown the very pod that has this UID; when either side knows none, a pod of this name.</summary>
-    public bool Shows(NamespacedName pod, string uid) => _known.TryGetValue(pod, out var known) && known.IsPodOf(uid);
+    public bool Shows(NamespacedName pod, string uid) => Shown(pod) is { } shown && shown.IsPodOf(uid);
 
     /// <summary>Takes over a change of the datastore.</summary>
     /// <returns>What follows; empty when the store already knew.</returns>
@@ -88,19 +96,22 @@ public sealed class ClusterStore(bool isolateUnknown = false)
                 return _namespaces.Remove(name) ? [new Consequence.RemoveNamespace(name)] : Nothing;
             case ClusterChange.PolicySet { Policy: var policy }:
                 Count(policy.Name, -1);
-                var isNew = Set(_policies, policy.Name, policy);
+                var interned = _interned.Intern(policy);
+                var isNew = Set(_policies, policy.Name, interned);
                 Count(policy.Name, +1);
-                return isNew ? [new Consequence.SetPolicy(policy)] : Nothing;
+                return Collected(isNew ? [new Consequence.SetPolicy(interned)] : Nothing);
             case ClusterChange.PolicyGone { Name: var name }:
                 Count(name, -1);
                 return _policies.Remove(name) ? [new Consequence.RemovePolicy(name)] : Nothing;
             case ClusterChange.PodSet { Pod.Name: var name } set:
-                _known[name] = set;
+                var before = Pod(name);
+                Show(set);
                 if (_fetched.TryGetValue(name, out var fetched) && fetched.Uid == set.Uid)
                     _fetched.Remove(name);
-                return Refresh(name, wasLocal: IsLocal(name));
+                return Collected(Refresh(name, before, wasLocal: IsLocal(name)));
             case ClusterChange.PodGone { Name: var name }:
-                return _known.Remove(name) ? Refresh(name, wasLocal: IsLocal(name)) : Nothing;
+                var last = Pod(name);
+                return KnownByName.Remove(name) ? Refresh(name, last, wasLocal: IsLocal(name)) : Nothing;
             case ClusterChange.Rejected { Source: var source, Rejections: var rejections }:
                 _rejections.Remove(source);
                 if (rejections.Count > 0)
@@ -127,7 +138,7 @@ public sealed class ClusterStore(bool isolateUnknown = false)
         if (attachment == before)
             return Nothing;
         List<Consequence> consequences = [];
-        if (fetched is not null && fetched.IsPodOf(attachment.PodUid) && _known.GetValueOrDefault(attachment.Pod)?.Uid != fetched.Uid)
+        if (fetched is not null && fetched.IsPodOf(attachment.PodUid) && Shown(attachment.Pod)?.Uid != fetched.Uid)
             _fetched[attachment.Pod] = fetched;
         if (before is not null && before.Pod != attachment.Pod)
             consequences.AddRange(Unwire(before));
@@ -141,7 +152,7 @@ public sealed class ClusterStore(bool isolateUnknown = false)
         siblings.RemoveAll(sibling => sibling.Key == attachment.Key);
         siblings.Add(attachment);
         siblings.Sort((left, right) => string.CompareOrdinal(left.ContainerId, right.ContainerId) is var order and not 0 ? order : string.CompareOrdinal(left.IfName, right.IfName));
-        consequences.AddRange(Refresh(attachment.Pod, wasLocal));
+        consequences.AddRange(Refresh(attachment.Pod, Pod(attachment.Pod), wasLocal));
         consequences.Add(before is null ? new Consequence.SetAttachment(attachment) : new Consequence.ReprojectNode());
         return consequences;
     }
@@ -160,7 +171,7 @@ public sealed class ClusterStore(bool isolateUnknown = false)
     /// <param name="options">Of the configuration.</param>
     /// <param name="network">Of the node's projection.</param>
     public ClusterState ToClusterState(RulesetOptions options, PodNetwork network) =>
-        new(options, network, [.. _nodes.Values.Select(node => node.ToClusterNode())], [.. _namespaces.Values], [.. _pods.Values], _wired.Keys.ToHashSet(), [.. _policies.Values]);
+        new(options, network, [.. _nodes.Values.Select(node => node.ToClusterNode())], [.. _namespaces.Values], [.. Pods], _wired.Keys.ToHashSet(), [.. _policies.Values]);
 
     private void Hold(Attachment attachment)
     {
@@ -206,24 +217,47 @@ public sealed class ClusterStore(bool isolateUnknown = false)
             _fetched.Remove(attachment.Pod);
         }
 
-        return Refresh(attachment.Pod, wasLocal: true);
+        return Refresh(attachment.Pod, Pod(attachment.Pod), wasLocal: true);
     }
 
-    private IReadOnlyList<Consequence> Refresh(NamespacedName name, bool wasLocal)
+    private HashSet<Known>.AlternateLookup<NamespacedName> KnownByName => _known.GetAlternateLookup<NamespacedName>();
+
+    private ClusterChange.PodSet? Shown(NamespacedName name) => KnownByName.TryGetValue(name, out var known) ? new(known.Pod, known.Uid) : null;
+
+    // The same pod told again stays the object it was, which others have, too.
+    private void Show(ClusterChange.PodSet set)
     {
-        var pod = Effective(name);
+        var isKnown = KnownByName.TryGetValue(set.Pod.Name, out var known);
+        if (isKnown)
+            _known.Remove(known);
+        _known.Add(new(isKnown && known.Pod == set.Pod ? known.Pod : _interned.Intern(set.Pod), set.Uid));
+    }
+
+    private IReadOnlyList<Consequence> Collected(IReadOnlyList<Consequence> consequences)
+    {
+        _interned.Collect(_known.Count + _policies.Count, _known.Select(known => known.Pod), _policies.Values);
+        return consequences;
+    }
+
+    private IReadOnlyList<Consequence> Refresh(NamespacedName name, Pod? before, bool wasLocal)
+    {
+        var isLocal = _wired.TryGetValue(name, out var attachments);
+        var pod = isLocal ? Local(name, attachments!) : KnownByName.TryGetValue(name, out var known) ? known.Pod : null;
+        if (pod == before && pod is not null)
+            pod = before;
+        if (isLocal)
+            _local[name] = pod!;
+        else
+            _local.Remove(name);
         if (pod is null)
-            return _pods.Remove(name) ? [new Consequence.RemovePod(name)] : Nothing;
-        var same = Set(_pods, name, pod) is false && wasLocal == IsLocal(name);
-        return same ? Nothing : [new Consequence.SetPod(pod, IsLocal(name))];
+            return before is null ? Nothing : [new Consequence.RemovePod(name)];
+        return ReferenceEquals(pod, before) && wasLocal == isLocal ? Nothing : [new Consequence.SetPod(pod, isLocal)];
     }
 
     // What is wired here is the truth about the addresses of a local pod: what the datastore has may be of its previous life. And its labels count only for the interfaces of that very pod.
-    private Pod? Effective(NamespacedName name)
+    private Pod Local(NamespacedName name, List<Attachment> attachments)
     {
-        if (!_wired.TryGetValue(name, out var attachments))
-            return _known.GetValueOrDefault(name)?.Pod;
-        foreach (var candidate in (ClusterChange.PodSet?[])[_fetched.GetValueOrDefault(name), _known.GetValueOrDefault(name)])
+        foreach (var candidate in (ClusterChange.PodSet?[])[_fetched.GetValueOrDefault(name), Shown(name)])
         {
             var own = candidate is null ? [] : attachments.Where(attachment => candidate.IsPodOf(attachment.PodUid)).ToList();
             if (own.Count > 0)
@@ -239,4 +273,7 @@ public sealed class ClusterStore(bool isolateUnknown = false)
         HostNetwork = false,
         HostPorts = attachments.SelectMany(attachment => attachment.HostPorts).ToEquatableArray(),
     };
+
+    // A pod as the datastore shows it, and what tells it from another of its name.
+    private readonly record struct Known(Pod Pod, string Uid);
 }

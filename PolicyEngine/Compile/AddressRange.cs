@@ -29,7 +29,7 @@ public readonly record struct AddressRange(InetAddress First, InetAddress Last)
         foreach (var range in ranges.OrderBy(range => range.First))
         {
             if (union.Count > 0 && Touches(union[^1], range))
-                union[^1] = union[^1] with { Last = Max(union[^1].Last, range.Last) };
+                union[^1] = union[^1].Hull(range);
             else
                 union.Add(range);
         }
@@ -59,9 +59,10 @@ public readonly record struct AddressRange(InetAddress First, InetAddress Last)
     public static List<AddressRange> Of(IEnumerable<Peer.IPBlock> blocks) =>
         Union(blocks.SelectMany(block => Of(block.Cidr).Except(block.Except.Select(Of))));
 
-    // `earlier` does not begin after `later`. The check by subtraction cannot overflow.
-    private static bool Touches(AddressRange earlier, AddressRange later) =>
-        earlier.First.Family == later.First.Family && (later.First <= earlier.Last || later.First.Value - earlier.Last.Value == 1);
+    /// <summary>Whether there is no address between two ranges of one family, of which <paramref name="earlier"/> does not begin after <paramref name="later"/>.</summary>
+    internal static bool Touches(AddressRange earlier, AddressRange later) =>
+        earlier.First.Family == later.First.Family && (later.First <= earlier.Last || later.First.Value - earlier.Last.Value == 1); // the check by subtraction cannot overflow
 
-    private static InetAddress Max(InetAddress one, InetAddress other) => one > other ? one : other;
+    /// <summary>From the lower beginning to the higher end of two ranges of one family.</summary>
+    internal AddressRange Hull(AddressRange other) => new(First < other.First ? First : other.First, Last > other.Last ? Last : other.Last);
 }

@@ -12,6 +12,7 @@ public sealed class RulesetProjection
     private readonly RulesetOptions _options;
     private readonly LiveRuleset _ruleset = new();
     private readonly Dictionary<string, KeyedSet> _baseSets = [];
+    private RangeUnion _network = new([]);
     private readonly SetTable _sets;
     private readonly LocalPods _localPods;
     private readonly LiveHostPorts _hostPorts;
@@ -68,6 +69,22 @@ public sealed class RulesetProjection
     {
         foreach (var source in BaseChains.Networks(_options, network))
             _baseSets[source.Set.Name].Replace(source.Elements);
+        _network = new(network.All.Select(AddressRange.Of));
+    }
+
+    /// <summary>More prefixes of other nodes belong to the pod network. Costs as much as they change, where <see cref="SetNetwork"/> looks at all.</summary>
+    public void AddToNetwork(EquatableArray<Cidr> prefixes)
+    {
+        if (!_options.Masquerade)
+            return;
+        foreach (var prefix in prefixes)
+        {
+            var joined = _network.Add(AddressRange.Of(prefix), out var replaced);
+            var set = _baseSets[BaseChains.PodNetwork(prefix.Family)];
+            foreach (var range in replaced)
+                set.Remove(ElementKey.Of(range.First));
+            set.Put(Element.Range(joined.First, joined.Last));
+        }
     }
 
     /// <summary>A namespace is new or different. Pods of a namespace that is not known are matched by a namespaceSelector only as far as its name alone decides.</summary>

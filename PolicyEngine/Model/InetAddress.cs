@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using System.Diagnostics.CodeAnalysis;
 using System.Net;
-using System.Net.Sockets;
+using System.Runtime.InteropServices;
 
 namespace Overlay.PolicyEngine.Model;
 
@@ -28,9 +28,10 @@ public static class FamilyFacts
     public static readonly Family[] Both = [Family.IPv4, Family.IPv6];
 }
 
-/// <summary>An IPv4 or IPv6 address as a value of 17 bytes: no heap, no scope id. IPv4-mapped IPv6 addresses are read as IPv4.</summary>
+/// <summary>An IPv4 or IPv6 address as a value of 20 bytes: no heap, no scope id. IPv4-mapped IPv6 addresses are read as IPv4.</summary>
 /// <param name="Family">Which family.</param>
 /// <param name="Value">The address as a big-endian number: 0 to 2^32-1 or 2^128-1.</param>
+[StructLayout(LayoutKind.Sequential, Pack = 4)] // else the number is aligned to 16 bytes, and the whole has 32
 public readonly record struct InetAddress(Family Family, UInt128 Value) : IComparable<InetAddress>
 {
     /// <summary>Length in bytes: 4 or 16.</summary>
@@ -59,15 +60,36 @@ public readonly record struct InetAddress(Family Family, UInt128 Value) : ICompa
     public static bool TryParse([NotNullWhen(true)] string? text, out InetAddress address)
     {
         address = default;
-        if (text is null || text.AsSpan().IndexOfAny("%[]/") >= 0 || !IPAddress.TryParse(text, out var parsed))
-            return false;
-        if (parsed.AddressFamily == AddressFamily.InterNetwork && parsed.ToString() != text)
+        if (text is null || !text.Contains(':', StringComparison.Ordinal))
+            return TryParseIPv4(text, out address);
+        if (text.AsSpan().IndexOfAny("%[]/") >= 0 || !IPAddress.TryParse(text, out var parsed))
             return false;
         if (parsed.IsIPv4MappedToIPv6)
             parsed = parsed.MapToIPv4();
         Span<byte> bytes = stackalloc byte[16];
         parsed.TryWriteBytes(bytes, out var length);
         address = FromBytes(bytes[..length]);
+        return true;
+    }
+
+    private static bool TryParseIPv4(ReadOnlySpan<char> text, out InetAddress address)
+    {
+        var (value, parts, part, digits) = (0u, 1, 0u, 0);
+        address = default;
+        foreach (var character in text)
+        {
+            var digit = (uint)(character - '0');
+            if (character == '.' && digits > 0 && parts < 4)
+                (value, parts, part, digits) = ((value << 8) | part, parts + 1, 0, 0);
+            else if (digit <= 9 && (digits == 0 || part > 0) && (part * 10) + digit <= 255)
+                (part, digits) = ((part * 10) + digit, digits + 1);
+            else
+                return false;
+        }
+
+        if (parts != 4 || digits == 0)
+            return false;
+        address = new(Family.IPv4, (value << 8) | part);
         return true;
     }
 

@@ -9,6 +9,7 @@ public readonly record struct Label(string Key, string Value);
 public sealed class Labels : IEquatable<Labels>
 {
     private readonly Label[] _sorted;
+    private int _hash; // 0: not computed yet
 
     private Labels(Label[] sorted) => _sorted = sorted;
 
@@ -21,10 +22,27 @@ public sealed class Labels : IEquatable<Labels>
     /// <summary>Makes labels; of equal keys the last wins.</summary>
     public static Labels Of(params IEnumerable<Label> labels)
     {
+        var all = labels.ToArray();
+        if (all.Length == 0)
+            return Empty;
+        if (IsSorted(all))
+            return new(all);
         var byKey = new SortedDictionary<string, string>(StringComparer.Ordinal);
-        foreach (var label in labels)
+        foreach (var label in all)
             byKey[label.Key] = label.Value;
-        return byKey.Count == 0 ? Empty : new(byKey.Select(pair => new Label(pair.Key, pair.Value)).ToArray());
+        return new(byKey.Select(pair => new Label(pair.Key, pair.Value)).ToArray());
+    }
+
+    // As the API server writes them.
+    private static bool IsSorted(Label[] labels)
+    {
+        for (var i = 1; i < labels.Length; i++)
+        {
+            if (string.CompareOrdinal(labels[i - 1].Key, labels[i].Key) >= 0)
+                return false;
+        }
+
+        return true;
     }
 
     /// <summary>The value of <paramref name="key"/>, or null when there is no such label.</summary>
@@ -46,7 +64,7 @@ public sealed class Labels : IEquatable<Labels>
     public Labels With(string key, string value) => Of([.. _sorted, new Label(key, value)]);
 
     /// <inheritdoc/>
-    public bool Equals(Labels? other) => other is not null && _sorted.AsSpan().SequenceEqual(other._sorted);
+    public bool Equals(Labels? other) => ReferenceEquals(this, other) || (other is not null && GetHashCode() == other.GetHashCode() && _sorted.AsSpan().SequenceEqual(other._sorted));
 
     /// <inheritdoc/>
     public override bool Equals(object? obj) => Equals(obj as Labels);
@@ -54,10 +72,12 @@ public sealed class Labels : IEquatable<Labels>
     /// <inheritdoc/>
     public override int GetHashCode()
     {
+        if (_hash != 0)
+            return _hash;
         var hash = new HashCode();
         foreach (var label in _sorted)
             hash.Add(label);
-        return hash.ToHashCode();
+        return _hash = hash.ToHashCode() is var value and not 0 ? value : 1;
     }
 
     /// <summary><c>a=b,c=d</c>.</summary>

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Globalization;
+using System.Runtime.InteropServices;
 using Overlay.PolicyEngine.Model;
 
 namespace Overlay.PolicyEngine.Nftables;
@@ -89,6 +90,7 @@ public sealed record Endpoint(InetAddress Address, ushort Port)
 }
 
 /// <summary>The key of an element: up to 32 bytes in network order, each part padded with zeros to whole 32-bit registers, as the kernel keeps a concatenation. A value without heap.</summary>
+[StructLayout(LayoutKind.Sequential, Pack = 4)] // else the numbers are aligned to 16 bytes, and the whole has 48 instead of 36
 public readonly record struct ElementKey : IComparable<ElementKey>
 {
     /// <summary>Bytes of the longest key.</summary>

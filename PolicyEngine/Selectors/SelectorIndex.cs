@@ -21,7 +21,7 @@ public interface IMembers
 /// <typeparam name="T">Members of one or several selectors together; a pod that several of them select is added once.</typeparam>
 public sealed class SelectorIndex<T> where T : class, IMembers
 {
-    private readonly Dictionary<NamespacedName, Member> _pods = [];
+    private readonly HashSet<Member> _pods = new(new ByName<Member>(member => member.Pod.Name));
     private readonly Dictionary<string, NamespaceClasses> _namespaces = [];
     private readonly Dictionary<T, FiledSelectors<T>.Filing[]> _watched = [];
     private readonly FiledSelectors<T> _selectors = new();
@@ -30,20 +30,26 @@ public sealed class SelectorIndex<T> where T : class, IMembers
     /// <summary>A pod is new or different.</summary>
     public void SetPod(Pod pod)
     {
-        ref var slot = ref CollectionsMarshal.GetValueRefOrAddDefault(_pods, pod.Name, out _);
-        var old = slot;
-        if (old?.Pod == pod)
+        if (!ByName.TryGetValue(pod.Name, out var old))
+        {
+            _pods.Add(Join(pod));
             return;
-        slot = Join(pod);
-        if (old is not null)
-            Leave(old);
+        }
+
+        if (old.Pod == pod)
+            return;
+        _pods.Remove(old);
+        _pods.Add(Join(pod));
+        Leave(old);
     }
 
     /// <summary>A pod is gone; one that was not known is ignored.</summary>
     public void RemovePod(NamespacedName name)
     {
-        if (_pods.Remove(name, out var member))
-            Leave(member);
+        if (!ByName.TryGetValue(name, out var member))
+            return;
+        _pods.Remove(member);
+        Leave(member);
     }
 
     /// <summary>Labels of a namespace are known, or others than before.</summary>
@@ -78,6 +84,8 @@ public sealed class SelectorIndex<T> where T : class, IMembers
         foreach (var @class in ClassesSelectedBy(filings.Select(filing => filing.Selector).ToEquatableArray()))
             @class.SelectedBy = Array.FindAll(@class.SelectedBy, other => other != members);
     }
+
+    private HashSet<Member>.AlternateLookup<NamespacedName> ByName => _pods.GetAlternateLookup<NamespacedName>();
 
     private Member Join(Pod pod)
     {
@@ -133,6 +141,8 @@ public sealed class SelectorIndex<T> where T : class, IMembers
     private T[] SelectedBy(NamespaceClasses classes, Labels labels)
     {
         _selectors.Match(classes.Name, classes.Labels, labels, _found);
+        if (_found.Count == 0)
+            return [];
         T[] found = [.. _found];
         _found.Clear();
         return found;

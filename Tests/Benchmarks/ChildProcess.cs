@@ -25,14 +25,15 @@ internal static unsafe partial class ChildProcess
     /// <param name="environment">All of its environment: <c>NAME=VALUE</c>.</param>
     /// <param name="input">File that is its standard input.</param>
     /// <param name="output">File that both its output streams go to.</param>
-    public static ChildOutcome Run(string path, IReadOnlyList<string> environment, string input = "/dev/null", string output = "/dev/null")
+    /// <param name="arguments">Its arguments.</param>
+    public static ChildOutcome Run(string path, IReadOnlyList<string> environment, string input = "/dev/null", string output = "/dev/null", params IReadOnlyList<string> arguments)
     {
         var actions = stackalloc byte[FileActionsSize];
         Check(posix_spawn_file_actions_init(actions));
         Check(posix_spawn_file_actions_addopen(actions, 0, input, O_RDONLY, 0));
         Check(posix_spawn_file_actions_addopen(actions, 1, output, O_WRONLY | O_CREAT | O_TRUNC, 0x180));
         Check(posix_spawn_file_actions_adddup2(actions, 1, 2));
-        var argv = Texts([path]);
+        var argv = Texts([path, .. arguments]);
         var envp = Texts(environment);
         try
         {

@@ -37,16 +37,18 @@ public class ScaleBenchmark
         using var kernel = NodeKernel.Open();
         Once("making the changes, which the start includes", () => _ = cluster.Changes().Count());
         var dataplane = new NodeDataplane(new() { NodeName = "node-0" }, kernel, Serilog.Core.Logger.None);
-        var heap = GC.GetTotalMemory(forceFullCollection: true);
+        var before = GC.GetTotalMemory(forceFullCollection: true);
+        long Heap() => GC.GetTotalMemory(forceFullCollection: true) - before;
         Once("the store is filled", () =>
         {
             foreach (var change in cluster.Changes())
                 dataplane.Apply(change);
         });
+        Print($"  managed heap {Heap() / 1e6:0} MB");
         foreach (var attachment in cluster.Attachments())
             dataplane.Attach(attachment);
         Once("the kernel has it", () => Assert.That(dataplane.Resync(), "nothing is left to do"));
-        Print($"  managed heap {(GC.GetTotalMemory(forceFullCollection: true) - heap) / 1e6:0} MB");
+        Print($"  managed heap {Heap() / 1e6:0} MB");
         var committed = dataplane.Status().RulesetsCommitted;
 
         // The app after that of a pod here, which a policy of its lets in: elements of a set in the kernel.

@@ -43,7 +43,7 @@ public sealed partial class DirectoryWatchTests : IDisposable
         await StartAsync();
         Assert.That(_store.Policies, Has.Count.EqualTo(1));
         Assert.That(_store.Namespaces.Select(ns => ns.Name), Is.EqualTo(new[] { "shop" }));
-        Assert.That(_store.Pods, Has.Count.EqualTo(1));
+        Assert.That(_store.PodCount, Is.EqualTo(1));
         Assert.That(_store.Nodes, Has.Count.EqualTo(1));
         Assert.That(_store.Rejections, Is.Empty);
     }
@@ -56,7 +56,7 @@ public sealed partial class DirectoryWatchTests : IDisposable
         File.CreateSymbolicLink(PathOf("terminal.json"), "/dev/ptmx");
         Write("web.yaml", PodOf("web"));
         await StartAsync();
-        Assert.That(_store.Pods, Has.Count.EqualTo(1));
+        Assert.That(_store.PodCount, Is.EqualTo(1));
         Assert.That(_store.Rejections.Select(rejection => Path.GetFileName(rejection.Source)), Is.EquivalentTo(new[] { "pipe.yaml", "zero.yaml", "terminal.json" }));
         Directory.CreateDirectory(PathOf(".status/node-1"));
         Assert.That(MakePipe(PathOf(".status/node-1/shop.web.json"), 0b110_100_100), Is.Zero);
@@ -199,7 +199,7 @@ public sealed partial class DirectoryWatchTests : IDisposable
 
         status.Publish(web.Pod, []);
         status.PublishAll([]);
-        await UntilAsync(() => _store.Pods.Count == 1 && _store.Pod(web.Pod)!.Addresses.Count == 0);
+        await UntilAsync(() => _store.PodCount == 1 && _store.Pod(web.Pod)!.Addresses.Count == 0);
         Assert.That(Directory.GetFiles(PathOf(".status/n2")), Is.Empty);
     }
 

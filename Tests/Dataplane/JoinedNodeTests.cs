@@ -29,12 +29,12 @@ public class JoinedNodeTests
                 var others = nodes.DistinctBy(other => other.Name).Where(other => other.Name != node.Name).ToList();
                 var underlay = Underlay.Assumed(new NodeAddressChoice.Auto(), others.Find(other => other.Name == "node-1")?.InternalIPs ?? []);
                 var before = NodeProjection.Project("node-1", others, configuration, [], underlay);
-                if (JoinedNode.Of(others, node, configuration, underlay, before) is not { } alone)
+                if (JoinedNode.Of(new(others), node, configuration, underlay, before) is not { } alone)
                     return;
                 joined++;
                 var whole = NodeProjection.Project("node-1", [.. others, node], configuration, [], underlay);
                 Assert.That(NodeText.Print(Sum(before.Rows, alone.Rows)), Is.EqualTo(NodeText.Print(whole.Rows)));
-                Assert.That((alone.Network, before.Mtu), Is.EqualTo((whole.Network, whole.Mtu)));
+                Assert.That((JoinedNode.Extend(before.Network, node.PodCidrs), before.Mtu), Is.EqualTo((whole.Network, whole.Mtu)));
                 Assert.That(before.Degradations.Concat(alone.Degradations).Select(degradation => degradation.ToString()), Is.EquivalentTo(whole.Degradations.Select(degradation => degradation.ToString())));
                 Assert.That(
                     ProbeTarget.Of("node-1", others, configuration, underlay, before).Concat(ProbeTarget.Of(node, ProbeTarget.WaysOf(alone.Rows), configuration, underlay, whole.Mtu)).Distinct(),
@@ -56,8 +56,8 @@ public class JoinedNodeTests
         var underlay = Underlay.Assumed(new NodeAddressChoice.Auto(), others[0].InternalIPs);
         var node = new Node("node-3", [Cidr.Parse(prefix)], [InetAddress.Parse(address)]);
         var before = NodeProjection.Project("node-1", others, configuration, [], underlay);
-        Assert.That(JoinedNode.Of(others, node, configuration, underlay, before), Is.Null);
-        Assert.That(JoinedNode.Of(others, node with { PodCidrs = [Cidr.Parse("10.42.9.0/24")], InternalIPs = [InetAddress.Parse("192.0.2.9")] }, configuration, underlay, before), Is.Not.Null);
+        Assert.That(JoinedNode.Of(new(others), node, configuration, underlay, before), Is.Null);
+        Assert.That(JoinedNode.Of(new(others), node with { PodCidrs = [Cidr.Parse("10.42.9.0/24")], InternalIPs = [InetAddress.Parse("192.0.2.9")] }, configuration, underlay, before), Is.Not.Null);
     }
 
     private static NodeRows Sum(NodeRows one, NodeRows other)

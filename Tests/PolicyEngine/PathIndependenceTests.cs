@@ -1,5 +1,6 @@
 using CsCheck;
 using Overlay.PolicyEngine.Compile;
+using Overlay.PolicyEngine.Model;
 using Overlay.PolicyEngine.Nftables;
 
 namespace Overlay.Tests.PolicyEngine;
@@ -30,6 +31,27 @@ public class PathIndependenceTests
         Gen.Select(Clusters.Options, Clusters.Snapshots.Array[1, 4], Gen.Enum<Rhythm>()).Sample(
             (options, states, rhythm) => Follow(options, [.. Expand(states, expansion)], rhythm, reversed: expansion == "events reversed"),
             iter: 100);
+
+    [Test]
+    public void Prefixes_that_join_one_by_one_come_to_the_network_of_all()
+    {
+        var prefix = Gen.Select(Gen.Int[0, 15], Gen.Bool, (i, isIPv4) => Cidr.Parse(isIPv4 ? $"10.42.{i}.0/24" : $"fd00:42:0:{i:x}::/64"));
+        Gen.Select(Clusters.Options, prefix.Array[0, 6], prefix.Array[0, 6], Gen.Bool).Sample((options, first, more, isTakenEach) =>
+        {
+            var (projection, replayed) = (new RulesetProjection(options), new ReplayedRuleset());
+            projection.SetNetwork(new([], first.Distinct().ToEquatableArray()));
+            foreach (var joined in more)
+            {
+                if (isTakenEach)
+                    TakeAndCompare(projection, replayed);
+                projection.AddToNetwork([joined]);
+            }
+
+            TakeAndCompare(projection, replayed);
+            var state = Snapshot.Empty.ToState(options) with { Network = new([], first.Concat(more).Distinct().ToEquatableArray()) };
+            Assert.That(NftText.Print(projection.Current), Is.EqualTo(NftText.Print(RulesetProjection.FromScratch(state))));
+        });
+    }
 
     private static IEnumerable<Snapshot> Expand(Snapshot[] states, string expansion) => expansion switch
     {

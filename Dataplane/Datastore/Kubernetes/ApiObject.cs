@@ -36,7 +36,7 @@ internal sealed record ApiObject(Resource Resource, NamespacedName Name, string 
         var file = FromManifest.Read(resource.PathOf(name), resource.Kind, root);
         var uid = Text(Field(metadata, "annotations"), MirrorAnnotation) is { Length: > 0 } mirrored ? mirrored : Text(metadata, "uid");
         var set = file.Found.Count > 0 ? file.Found[0].Change : null;
-        return new(resource, name, uid, Text(metadata, "resourceVersion"), set is ClusterChange.PodSet { Pod: var pod } ? new ClusterChange.PodSet(pool.Share(pod), uid) : set, file.Rejections);
+        return new(resource, name, uid, Text(metadata, "resourceVersion"), set is ClusterChange.PodSet { Pod: var pod } ? new ClusterChange.PodSet(pod, uid) : set, file.Rejections);
     }
 
     /// <summary>Name and resourceVersion of an object of which no more is needed: one that is gone, or a bookmark.</summary>

@@ -169,11 +169,11 @@ public class ClusterWatchTests
     public async Task While_the_server_is_gone_everything_stays_and_it_is_told_once()
     {
         await StartAsync();
-        var before = _cluster.Look(store => store.Pods.Count);
+        var before = _cluster.Look(store => store.PodCount);
         await Server.StopListeningAsync();
         await _cluster.UntilAsync(() => _cluster.Told.OfType<ClusterChange.SourceFailing>().Any(failing => failing.Reason.Length > 0), () => "the failure is told");
         Server.Put(Pod("new", "10.42.1.99"));
-        Assert.That(_cluster.Look(store => store.Pods.Count), Is.EqualTo(before));
+        Assert.That(_cluster.Look(store => store.PodCount), Is.EqualTo(before));
         Assert.That(await _cluster.Source!.FindPodAsync(new("shop", "new"), CancellationToken.None), Is.Null);
         await Server.ResumeListeningAsync();
         await _cluster.AwaitTruthAsync();
