@@ -82,7 +82,10 @@ internal sealed partial class NodeDataplane
                 LastCommit = lastCommit,
                 DriftRepaired = _driftRepaired,
                 MemoryBytes = Environment.WorkingSet,
-            });
+            })
+        {
+            UnderlayDevices = [.. Underlay.Addresses.Select(address => address.Device).Where(device => device.Length > 0).Distinct()],
+        };
     }
 
     // With the rows of the pods that came and went since all were computed.
