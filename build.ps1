@@ -151,6 +151,7 @@ need_for_tests() {
     need iptables-restore iptables
     need /usr/lib/cni/host-local containernetworking-plugins
     need conntrack conntrack
+    need tshark tshark
     # The guest: Debian's kernel under QEMU, with what this machine's may lack.
     need qemu-system-x86_64 qemu-system-x86
     need busybox busybox-static

@@ -83,7 +83,10 @@ internal sealed partial class NodeDataplane
                 LastCommit = lastCommit,
                 DriftRepaired = _driftRepaired,
                 MemoryBytes = Environment.WorkingSet,
-            });
+            })
+        {
+            UnderlayDevices = [.. Underlay.Addresses.Select(address => address.Device).Where(device => device.Length > 0).Distinct()],
+        };
     }
 
     private IEnumerable<string> Unready()

@@ -7,6 +7,7 @@ var root = new RootCommand("Connects and protects the pods of a Kubernetes node:
     StatusCommand.Create(),
     ExplainCommand.Create(),
     VerifyCommand.Create(),
+    CaptureCommand.Create(),
     DoctorCommand.Create(),
     RenderCommand.Create(),
     InstallCommand.Create(),

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.RegularExpressions;
+using Overlay.Dataplane.Capture;
 using Overlay.Dataplane.Cli;
 using Overlay.Dataplane.Cli.Demo;
 using Overlay.Dataplane.Desired;
@@ -7,6 +8,8 @@ using Overlay.Dataplane.Doctor;
 using Overlay.Dataplane.Doctor.Checks;
 using Overlay.Dataplane.Store;
 using Overlay.PolicyEngine.Model;
+using Overlay.Tests.Dataplane.Capture;
+using PacketDotNet;
 
 namespace Overlay.Tests;
 
@@ -83,6 +86,28 @@ public partial class ReadmeTests
         using var output = new StringWriter { NewLine = "\n" };
         DoctorCommand.Print(DoctorReport.Of("node-1", findings), new(output, 110));
         Assert.That(Readme, Does.Contain($"```\n{output}```\n"));
+    }
+
+    [Test]
+    public void Its_sample_of_capture_is_what_capture_shows()
+    {
+        const string Node1 = "192.0.2.1", Node2 = "192.0.2.2", Node3 = "192.0.2.3", Web = "10.42.1.2", Db = "10.42.2.3", Bob = "10.42.3.3";
+        Dictionary<string, string> pods = new() { [Web] = "shop/web", [Db] = "shop/db", [Bob] = "lab/bob" }, nodes = new() { [Node1] = "node-1", [Node2] = "node-2", [Node3] = "node-3" };
+        (string Time, bool IsOutgoing, string From, string To, IPPacket Inner)[] packets =
+        [
+            ("21:03:11.402113", true, Node1, Node2, Packets.Tcp(Web, 43512, Db, 5432, tcp => tcp.Synchronize = true, payload: 20)),
+            ("21:03:11.402590", false, Node2, Node1, Packets.Tcp(Db, 5432, Web, 43512, tcp => (tcp.Synchronize, tcp.Acknowledgment) = (true, true), payload: 20)),
+            ("21:03:14.870021", true, Node1, Node3, Packets.Echo(Web, Bob, 1)),
+            ("21:03:15.310877", false, Node2, Node1, Packets.Error(Node2, Web, 3, 4, 1400, Packets.Tcp(Web, 43512, Db, 5432, tcp => tcp.Acknowledgment = true, payload: 1410).Bytes[..548])),
+        ];
+        var lines = packets.Select(packet =>
+        {
+            var bytes = Packets.Vxlan(packet.From, packet.To, 4096, packet.Inner).Bytes;
+            var frame = Packets.Frame(bytes, packet.IsOutgoing, time: TimeSpan.Parse(packet.Time).Ticks * TimeSpan.NanosecondsPerTick);
+            var named = NamedPacket.Of(frame, Packets.Read(bytes), address => new(address.ToString(), pods.GetValueOrDefault(address.ToString()), nodes.GetValueOrDefault(address.ToString())));
+            return PacketText.Line(named, TimeZoneInfo.Utc, withDevice: false) + "\n";
+        });
+        Assert.That(Readme, Does.Contain($"```\n{string.Concat(lines)}```\n"));
     }
 
     [Test]

@@ -53,18 +53,15 @@ internal sealed class AgentQuestion
     {
         var (output, error) = (result.InvocationConfiguration.Output, result.InvocationConfiguration.Error);
         var verb = $"overlay {result.CommandResult.Command.Name}";
-        if (SocketOf(result, out var socket) is { } wrong)
-        {
-            foreach (var line in wrong)
-                await error.WriteLineAsync($"{verb}: {line}");
+        if (Configuration(result) is not { } configuration)
             return ExitCode.Usage;
-        }
 
         try
         {
+            var socket = configuration.Socket;
             var answer = pick(await new AgentConnection(socket).AskAsync(request, cancellation))
                 ?? throw new OperatorException($"The agent at {socket} answered something else; it is of another version than this program. Restart it.");
-            if (result.GetValue(_output) == "json")
+            if (IsJson(result))
                 await output.WriteLineAsync(JsonSerializer.Serialize(answer, json(Indented)));
             else
                 print(answer, OperatorText.On(output));
@@ -85,13 +82,22 @@ internal sealed class AgentQuestion
     private static OperatorJson Indented { get; } =
         new(new(OperatorJson.Default.Options) { WriteIndented = true, NewLine = "\n", Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
 
-    private IReadOnlyList<string>? SocketOf(ParseResult result, out string socket)
+    /// <summary>The configuration that says where the agent is; null when it is wrong, which is told.</summary>
+    public OverlayConfiguration? Configuration(ParseResult result)
     {
         var flags = new Dictionary<string, string>(StringComparer.Ordinal);
         if (result.GetValue(_socket) is { } given)
             flags["socket"] = given;
         var reading = ConfigurationReader.Read(result.GetValue(_config), ConfigurationOptions.Variables(), flags);
-        socket = reading.Configuration?.Socket ?? "";
-        return reading.Configuration is null ? [.. reading.Errors] : null;
+        if (reading.Configuration is null)
+        {
+            foreach (var line in reading.Errors)
+                result.InvocationConfiguration.Error.WriteLine($"overlay {result.CommandResult.Command.Name}: {line}");
+        }
+
+        return reading.Configuration;
     }
+
+    /// <summary>Whether the answer is wanted as JSON.</summary>
+    public bool IsJson(ParseResult result) => result.GetValue(_output) == "json";
 }

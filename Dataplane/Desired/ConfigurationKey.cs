@@ -102,7 +102,8 @@ public sealed record ConfigurationKey(
         return list.ToEquatableArray();
     }
 
-    private static TimeSpan? Time(string text)
+    /// <summary>A time such as <c>30s</c>, <c>10m</c> or <c>1h</c>, or null.</summary>
+    internal static TimeSpan? Time(string text)
     {
         if (text.Length < 2 || Number(text[..^1], 0, 1_000_000) is not { } count)
             return null;

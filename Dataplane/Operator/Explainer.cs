@@ -1,5 +1,4 @@
 using System.Globalization;
-using Overlay.Dataplane.Yaml;
 using Overlay.PolicyEngine.Compile;
 using Overlay.PolicyEngine.Explain;
 using Overlay.PolicyEngine.Model;
@@ -133,23 +132,11 @@ internal sealed class Explainer(NodeSnapshot snapshot, IRulesetView kernel)
     {
         if (InetAddress.TryParse(text, out var address))
             return [address];
-        var parts = text.Split('/');
-        if (parts.Length != 2 || parts.Any(part => part.Length == 0))
-            throw new OperatorException($"{flag} {text} is neither NAMESPACE/POD nor an address.");
-        var name = new NamespacedName(parts[0], parts[1]);
-        var pod = snapshot.State.Pods.FirstOrDefault(candidate => candidate.Name == name)
-            ?? throw new OperatorException($"There is no pod {name}{Near(name)}.");
+        var name = NameSearch.Parse(text) ?? throw new OperatorException($"{flag} {text} is neither NAMESPACE/POD nor an address.");
+        var pod = NameSearch.Find(snapshot.State, name);
         if (pod.HostNetwork)
             throw new OperatorException($"Pod {name} is of the host network, where no policy is about it; ask with its node's address.");
         return pod.Addresses.Count > 0 ? pod.Addresses : throw new OperatorException($"Pod {name} has no address yet.");
-    }
-
-    private string Near(NamespacedName name)
-    {
-        var elsewhere = snapshot.State.Pods.Where(pod => pod.Name.Name == name.Name).Select(pod => pod.Name.ToString()).Order(StringComparer.Ordinal).Take(3).ToList();
-        if (elsewhere.Count > 0)
-            return $"; there is {string.Join(" and ", elsewhere)}";
-        return Spelling.Nearest(name.ToString(), snapshot.State.Pods.Select(pod => pod.Name.ToString())) is { } near ? $"; the nearest name is {near}" : "";
     }
 
     private (byte Protocol, ushort Port) Target(OperatorRequest request, InetAddress destination)

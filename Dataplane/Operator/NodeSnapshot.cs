@@ -30,6 +30,9 @@ internal sealed record NodeSnapshot(
         Attachments.GroupBy(attachment => attachment.Pod).ToDictionary(pod => pod.Key, pod => pod.First().HostInterface),
         [.. Rows.Links.Select(link => link.Name), Underlay]);
 
+    /// <summary>Names of the devices that carry packets between nodes.</summary>
+    public IReadOnlyList<string> UnderlayDevices { get; init; } = [];
+
     /// <summary>Stands for the devices of the underlay, whatever their names.</summary>
     public const string Underlay = "underlay";
 }

@@ -36,6 +36,8 @@ internal sealed class OperatorDesk(ChannelWriter<SnapshotCall> calls)
             return new() { Status = snapshot.Status };
         if (!snapshot.Status.Synced)
             return OperatorAnswer.Refuse("The agent has not read its whole datastore yet; nothing is in force before that. Try again.");
+        if (request.Command == OperatorRequest.Names)
+            return new() { Names = await Task.Run(() => NameSearch.Answer(snapshot, request), gone) };
         if (request.Command == OperatorRequest.Explain)
             return new() { Explanation = await Task.Run(() => new Explainer(snapshot, Verifier.ReadRuleset()).Answer(request), gone) };
         return new() { Verification = await VerifyAsync(snapshot, request.Policies, gone) };

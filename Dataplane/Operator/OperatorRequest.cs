@@ -18,6 +18,9 @@ internal sealed record OperatorRequest
     /// <summary>How the node is.</summary>
     public const string Status = "NODE-STATUS";
 
+    /// <summary>Whose addresses these are, and where a pod's packets pass.</summary>
+    public const string Names = "NAMES";
+
     /// <summary>Version of the protocol.</summary>
     public int Version { get; init; } = CniShim.Protocol.AgentRequest.CurrentVersion;
 
@@ -39,8 +42,14 @@ internal sealed record OperatorRequest
     /// <summary>VERIFY: also hold the kernel's ruleset against the policies.</summary>
     public bool Policies { get; init; }
 
+    /// <summary>NAMES: addresses that are to be named. (<c>addresses</c> is the plugin's word for something else.)</summary>
+    public IReadOnlyList<string> Asked { get; init; } = [];
+
+    /// <summary>NAMES: <c>NAMESPACE/POD</c> that is to be found, or empty.</summary>
+    public string Pod { get; init; } = "";
+
     /// <summary>Whether a command is an operator's, and not the plugin's.</summary>
-    public static bool IsOne(string command) => command is Explain or Verify or Status;
+    public static bool IsOne(string command) => command is Explain or Verify or Status or Names;
 }
 
 /// <summary>What the agent answers an operator: one of the members is set.</summary>
@@ -54,6 +63,9 @@ internal sealed record OperatorAnswer
 
     /// <summary>Of NODE-STATUS.</summary>
     public StatusReport? Status { get; init; }
+
+    /// <summary>Of NAMES.</summary>
+    public NameReport? Names { get; init; }
 
     /// <summary>Why not.</summary>
     public OperatorError? Error { get; init; }

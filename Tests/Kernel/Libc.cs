@@ -12,12 +12,16 @@ internal static partial class Libc
     private const int SOCK_RAW = 3;
     private const int SOCK_CLOEXEC = 0x80000;
     private const int SIGHUP = 1;
+    private const int SIGINT = 2;
     private const int SIGTERM = 15;
     private const int SIGCONT = 18;
     private const int SIGSTOP = 19;
 
     /// <summary>As other daemons are told to read their configuration.</summary>
     public static int Hangup(int process) => kill(process, SIGHUP);
+
+    /// <summary>As Ctrl-C does.</summary>
+    public static int Interrupt(int process) => kill(process, SIGINT);
 
     /// <summary>Asks a process to end.</summary>
     public static int Terminate(int process) => kill(process, SIGTERM);

@@ -30,6 +30,9 @@ public partial class KernelConstantsTests
         #include <netinet/in.h>
         #include <linux/ethtool.h>
         #include <linux/if.h>
+        #include <linux/if_ether.h>
+        #include <linux/if_packet.h>
+        #include <poll.h>
         #include <linux/if_addr.h>
         #include <linux/if_link.h>
         #include <linux/if_tunnel.h>
@@ -86,12 +89,21 @@ public partial class KernelConstantsTests
             ("statvfs", "f_bavail", Marshal.OffsetOf<Libc.Statvfs>(nameof(Libc.Statvfs.AvailableBlocks))),
             ("statvfs", "f_files", Marshal.OffsetOf<Libc.Statvfs>(nameof(Libc.Statvfs.Files))),
             ("statvfs", "f_favail", Marshal.OffsetOf<Libc.Statvfs>(nameof(Libc.Statvfs.AvailableFiles))),
+            ("sockaddr_ll", "sll_hatype", Marshal.OffsetOf<Libc.SockaddrLl>(nameof(Libc.SockaddrLl.HardwareType))),
+            ("sockaddr_ll", "sll_pkttype", Marshal.OffsetOf<Libc.SockaddrLl>(nameof(Libc.SockaddrLl.PacketType))),
+            ("sockaddr_ll", "sll_addr", Marshal.OffsetOf<Libc.SockaddrLl>(nameof(Libc.SockaddrLl.Address))),
+            ("tpacket_stats", "tp_drops", Marshal.OffsetOf<Libc.TpacketStats>(nameof(Libc.TpacketStats.Drops))),
+            ("iovec", "iov_len", Marshal.OffsetOf<Libc.Iovec>(nameof(Libc.Iovec.Length))),
+            ("msghdr", "msg_iov", Marshal.OffsetOf<Libc.Msghdr>(nameof(Libc.Msghdr.Vectors))),
+            ("msghdr", "msg_control", Marshal.OffsetOf<Libc.Msghdr>(nameof(Libc.Msghdr.Control))),
+            ("msghdr", "msg_flags", Marshal.OffsetOf<Libc.Msghdr>(nameof(Libc.Msghdr.Flags))),
             ("timex", "status", Marshal.OffsetOf<Libc.Timex>(nameof(Libc.Timex.Status))),
         ];
         (string Type, int Size)[] rooms =
         [
             ("ethtool_drvinfo", Marshal.SizeOf<Libc.EthtoolDriver>()), ("ethtool_value", Marshal.SizeOf<Libc.EthtoolValue>()), ("ifreq", Marshal.SizeOf<Libc.Ifreq>()),
             ("statvfs", Marshal.SizeOf<Libc.Statvfs>()), ("timex", Marshal.SizeOf<Libc.Timex>()),
+            ("sockaddr_ll", Marshal.SizeOf<Libc.SockaddrLl>()), ("tpacket_stats", Marshal.SizeOf<Libc.TpacketStats>()), ("msghdr", Marshal.SizeOf<Libc.Msghdr>()),
         ];
         Assert.That(Compile(Headers
             + string.Concat(fields.Select(field => $"_Static_assert(offsetof(struct {field.Type}, {field.Field}) == {field.Offset}, \"{field.Type}.{field.Field}\");\n"))
