@@ -10,6 +10,9 @@ internal static class ManPage
     /// <summary>The section: administration.</summary>
     public const int Section = 8;
 
+    /// <summary>The program's name; that of the root command is that of whatever process this runs in.</summary>
+    public const string Program = "overlay";
+
     private static readonly (string Path, string What)[] Files =
     [
         (ConfigurationReader.DefaultPath, "The configuration."),
@@ -22,10 +25,10 @@ internal static class ManPage
     /// <summary>The page of the whole: verbs, configuration, files, exit codes.</summary>
     public static string OfProgram(Command root)
     {
-        var text = Begin(root.Name, root.Description!, $"{Bold(root.Name)} {Italic("VERB")} [{Italic("OPTION")} ...]");
+        var text = Begin(Program, root.Description!, $"{Bold(Program)} {Italic("VERB")} [{Italic("OPTION")} ...]");
         text.Append(".SH COMMANDS\n");
         foreach (var verb in Visible(root))
-            text.Append(".TP\n").Append(".BR ").Append(Hyphens($"{root.Name}-{verb.Name}")).Append($" ({Section})\n").Append(Text(FirstSentence(verb.Description!))).Append('\n');
+            text.Append(".TP\n").Append(".BR ").Append(Hyphens($"{Program}-{verb.Name}")).Append($" ({Section})\n").Append(Text(FirstSentence(verb.Description!))).Append('\n');
         text.Append(".SH CONFIGURATION\n").Append(Text($"One YAML file, by default {ConfigurationReader.DefaultPath}. Flags win over environment variables, which win over the file.")).Append('\n');
         foreach (var key in ConfigurationKey.All)
         {
@@ -38,11 +41,11 @@ internal static class ManPage
     }
 
     /// <summary>The page of a verb.</summary>
-    public static string OfVerb(Command root, Command verb)
+    public static string OfVerb(Command verb)
     {
-        var name = $"{root.Name}-{verb.Name}";
+        var name = $"{Program}-{verb.Name}";
         var arguments = string.Concat(verb.Arguments.Select(argument => $" {Italic(argument.HelpName ?? argument.Name.ToUpperInvariant())}"));
-        var text = Begin(name, verb.Description!, $"{Bold(root.Name)} {Bold(verb.Name)}{arguments} [{Italic("OPTION")} ...]");
+        var text = Begin(name, verb.Description!, $"{Bold(Program)} {Bold(verb.Name)}{arguments} [{Italic("OPTION")} ...]");
         text.Append(".SH OPTIONS\n");
         foreach (var argument in verb.Arguments.Where(argument => !argument.Hidden))
             text.Append(".TP\n").Append(Italic(argument.HelpName ?? argument.Name.ToUpperInvariant())).Append('\n').Append(Text(argument.Description ?? "")).Append('\n');

@@ -12,8 +12,8 @@ internal static class Reference
     /// <param name="prefix">What they go below.</param>
     public static IReadOnlyList<InstalledFile> Files(Command root, string prefix) =>
     [
-        Page(prefix, root.Name, ManPage.OfProgram(root)),
-        .. ManPage.Visible(root).Select(verb => Page(prefix, $"{root.Name}-{verb.Name}", ManPage.OfVerb(root, verb))),
+        Page(prefix, ManPage.Program, ManPage.OfProgram(root)),
+        .. ManPage.Visible(root).Select(verb => Page(prefix, $"{ManPage.Program}-{verb.Name}", ManPage.OfVerb(verb))),
         .. ShellCompletion.Paths.Select(shell => new InstalledFile($"{prefix}/share/{shell.Value}", Encoding.UTF8.GetBytes(ShellCompletion.Of(shell.Key)))),
     ];
 
