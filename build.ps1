@@ -20,7 +20,8 @@ usage: ./build.ps1 VERB
                   cni [PODS]: ADD and DEL beside Debian's ptp, 200 pods (or PODS) each at 1, 4 and 16 at a time;
                   tunnel: pod to pod beside the same kernel devices made by hand, with 0, 100 and 10,000 policies;
                   scale: what one change costs among up to 250,000 pods, from the datastore's change to the kernel's commit
-  package         the container images for x86-64 and arm64, the Helm chart and the plain manifests, at artifacts/package
+  package         for x86-64 and arm64 archives to install from and the container images, with bills of materials and sums; the
+                  Helm chart and the plain manifests; at artifacts/package
   clean           remove everything that was built
   help            this text
 USAGE
@@ -158,6 +159,9 @@ need_for_tests() {
     need cpio cpio
     need modprobe kmod
     need ipvsadm ipvsadm
+    # What reads the unit and the man pages.
+    need systemd-analyze systemd
+    need man man-db
     # A real API server, where there is one, needs its storage.
     if command -v kube-apiserver > /dev/null; then need etcd etcd-server; fi
     install 'the test suite (the product itself needs none of it)'

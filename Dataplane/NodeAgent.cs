@@ -6,6 +6,7 @@ using Overlay.Dataplane.Cni;
 using Overlay.Dataplane.Datastore;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Http;
+using Overlay.Dataplane.Installation;
 using Overlay.Dataplane.Kernel;
 using Overlay.Dataplane.Netlink;
 using Overlay.Dataplane.Operator;
@@ -39,6 +40,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
     private readonly Backoff _backoff = new(TimeSpan.FromMilliseconds(250), TimeSpan.FromSeconds(30));
     private readonly Stopwatch _keptUp = Stopwatch.StartNew();
     private readonly Heartbeat _heartbeat = new(configuration.Socket);
+    private readonly ServiceNotification _service = ServiceNotification.OfEnvironment();
     private bool _serving;
     private bool _tookOver;
     private volatile NodeStatus _status = new() { NodeName = configuration.NodeName, Unready = ["The agent is starting."] };
@@ -55,6 +57,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         await Task.Yield();
+        using var stopping = stoppingToken.Register(_service.Stop);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken);
         try
         {
@@ -150,7 +153,8 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
             revocation.Judge(dataplane.Forbids);
             if (_serving)
                 KeepUp(verbs, dataplane);
-            var beat = DateTime.UtcNow + Heartbeat.Period;
+            _service.Turn(_serving && _status.Unready.Count == 0, () => _status.Line, Uptime, Heartbeat.Period);
+            var beat = DateTime.UtcNow + _service.Period(Heartbeat.Period);
             await waits.AnyAsync(_serving && due < beat ? due : beat);
         }
     }
@@ -227,6 +231,8 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
             Log.OffloadAbsent(log, offload.Obstacle);
     }
 
+    private static TimeSpan Uptime => TimeSpan.FromMilliseconds(Environment.TickCount64);
+
     // What no event asks for: the loop comes by every Heartbeat.Period at least.
     private void KeepUp(CniVerbs verbs, NodeDataplane dataplane)
     {
@@ -239,7 +245,7 @@ internal sealed class NodeAgent(OverlayConfiguration configuration, Configuratio
 
         try
         {
-            _heartbeat.Beat(_status.Unready, TimeSpan.FromMilliseconds(Environment.TickCount64));
+            _heartbeat.Beat(_status.Unready, Uptime);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

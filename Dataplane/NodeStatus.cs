@@ -1,3 +1,4 @@
+using System.Globalization;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Kernel;
 using Overlay.Dataplane.Probing;
@@ -19,6 +20,10 @@ internal sealed record NodeStatus
     /// Why this node does not serve as it should, a sentence each; empty when it does. A peer's row that the kernel refuses is no reason: see <see cref="Degradations"/>.
     /// </summary>
     public IReadOnlyList<string> Unready { get; init; } = [];
+
+    /// <summary>How it is, in one line.</summary>
+    public string Line => Unready.Count > 0 ? string.Join(' ', Unready)
+        : string.Create(CultureInfo.InvariantCulture, $"Serves: {LocalPods} interfaces of pods here, {Nodes} nodes, {Policies.Values.Sum()} policies{(Degradations.Count > 0 ? $"; {Degradations.Count} degraded (overlay status)" : "")}.");
 
     /// <summary>Nodes known, this one included.</summary>
     public int Nodes { get; init; }

@@ -11,6 +11,10 @@ var root = new RootCommand("Connects and protects the pods of a Kubernetes node:
     DoctorCommand.Create(),
     RenderCommand.Create(),
     InstallCommand.Create(),
+    CleanupCommand.Create(),
+    UninstallCommand.Create(),
+    CompletionCommand.Create(),
+    DocumentsCommand.Create(),
     DemoCommand.Create(),
 };
 var invocation = root.Parse(args.Length == 0 ? ["--help"] : args);

@@ -24,6 +24,9 @@ try
         WriteImage([image]);
     if (images.Count > 1)
         WriteImage([.. images]);
+    var documents = Documents();
+    foreach (var programsOfOne in images)
+        WriteRelease(programsOfOne, documents);
     Write($"overlay-{version}.tgz", ReproducibleTar.Gzip(ReproducibleTar.Of(Files(chart, "overlay/", file => !file.StartsWith(manifests + Path.DirectorySeparatorChar)), executable: false)));
     foreach (var (path, content) in Files(manifests, "manifests/overlay/", _ => true))
         Write(path, content);
@@ -42,6 +45,37 @@ void WriteImage(params KeyValuePair<string, byte[]>[][] images)
 {
     var (architectures, content) = OciArchive.Of($"localhost/overlay:{version}", version, images);
     Write($"overlay-{version}-linux{(architectures is [var architecture] ? $"-{architecture}" : "")}.oci.tar", content);
+}
+
+// What overlay itself says belongs to it: asked here, in its own words, as it runs on the machine that makes the package.
+List<KeyValuePair<string, byte[]>> Documents()
+{
+    var folder = Directory.CreateTempSubdirectory("overlay-documents-").FullName;
+    try
+    {
+        var exitCode = (int)typeof(Overlay.Dataplane.Desired.OverlayConfiguration).Assembly.EntryPoint!.Invoke(null, [new[] { "documents", folder }])!;
+        return exitCode == 0 ? [.. Files(folder, "", _ => true)] : throw new InvalidDataException("overlay documents failed; it has said why.");
+    }
+    finally
+    {
+        Directory.Delete(folder, recursive: true);
+    }
+}
+
+void WriteRelease(KeyValuePair<string, byte[]>[] ofOne, List<KeyValuePair<string, byte[]>> documents)
+{
+    var architecture = ElfProgram.ArchitectureOf(ofOne[0].Key, ofOne[0].Value);
+    var name = $"overlay-{version}-linux-{architecture}";
+    string[] projects = ["Dataplane", "CniShim"], texts = ["README.md", "CHANGELOG.md", "LICENSE"];
+    var assets = projects.Select(project => File.ReadAllText(Path.Combine(repository, project, "obj", "project.assets.json"))).ToList();
+    var bill = SoftwareBill.Of(version, architecture == "amd64" ? "linux-x64" : $"linux-{architecture}", assets, ofOne[0].Value);
+    Write($"{name}.cdx.json", bill);
+    Write($"{name}.tar.gz", ReleaseArchive.Of(name, ofOne,
+    [
+        .. documents,
+        KeyValuePair.Create("overlay.cdx.json", bill),
+        .. texts.Select(file => (Name: file, Path: Path.Combine(repository, file))).Where(file => File.Exists(file.Path)).Select(file => KeyValuePair.Create(file.Name, File.ReadAllBytes(file.Path))),
+    ]));
 }
 
 IEnumerable<KeyValuePair<string, byte[]>> Files(string folder, string prefix, Func<string, bool> where) =>

@@ -9,10 +9,13 @@ internal static class ReproducibleTar
     private const UnixFileMode Plain = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.GroupRead | UnixFileMode.OtherRead;
     private const UnixFileMode Executable = Plain | UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute;
 
+    /// <summary>A tar of programs (mode 0755) or of other files (0644).</summary>
+    public static byte[] Of(IEnumerable<KeyValuePair<string, byte[]>> files, bool executable) => Of(files, _ => executable);
+
     /// <summary>A tar.</summary>
     /// <param name="files">Content by path, without a slash in front; their folders are made.</param>
-    /// <param name="executable">Whether they are programs (mode 0755) or not (0644).</param>
-    public static byte[] Of(IEnumerable<KeyValuePair<string, byte[]>> files, bool executable)
+    /// <param name="isExecutable">Which are programs (mode 0755) and not other files (0644).</param>
+    public static byte[] Of(IEnumerable<KeyValuePair<string, byte[]>> files, Func<string, bool> isExecutable)
     {
         var sorted = new SortedDictionary<string, byte[]?>(StringComparer.Ordinal);
         foreach (var (path, content) in files)
@@ -29,7 +32,7 @@ internal static class ReproducibleTar
             {
                 var entry = new UstarTarEntry(content is null ? TarEntryType.Directory : TarEntryType.RegularFile, path)
                 {
-                    Mode = content is null || executable ? Executable : Plain,
+                    Mode = content is null || isExecutable(path) ? Executable : Plain,
                     ModificationTime = DateTimeOffset.UnixEpoch,
                 };
                 if (content is not null)

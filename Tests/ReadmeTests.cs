@@ -6,6 +6,7 @@ using Overlay.Dataplane.Cli.Demo;
 using Overlay.Dataplane.Desired;
 using Overlay.Dataplane.Doctor;
 using Overlay.Dataplane.Doctor.Checks;
+using Overlay.Dataplane.Kernel;
 using Overlay.Dataplane.Store;
 using Overlay.PolicyEngine.Model;
 using Overlay.Tests.Dataplane.Capture;
@@ -108,6 +109,21 @@ public partial class ReadmeTests
             return PacketText.Line(named, TimeZoneInfo.Utc, withDevice: false) + "\n";
         });
         Assert.That(Readme, Does.Contain($"```\n{string.Concat(lines)}```\n"));
+    }
+
+    [Test]
+    public void Its_sample_of_cleanup_is_what_cleanup_says()
+    {
+        var tunnel = NodeText.Print(new Link(Ownership.VxlanDevice, new LinkKind.Vxlan(4096, 4789, InetAddress.Parse("192.0.2.1")), Ownership.VtepMac("node-1"), 1450));
+        OwnedObject[] objects =
+        [
+            new("table", "inet overlay", "nftables: 14 chains, 9 sets and maps"), new("tunnel", Ownership.VxlanDevice, tunnel[(Ownership.VxlanDevice.Length + 1)..]), new("pod", "ovl0c2e5a91b7d", "shop/web 8c1f5e0d"),
+            new("route", "10.42.2.0/24 via 10.42.2.0 dev overlay-vxlan onlink"), new("connection", "2 connections", "cut by policy, or to a host port"),
+            new("file", "/etc/cni/net.d/05-overlay.conflist", "runtimes send new pods to Overlay by it"),
+        ];
+        using var output = new StringWriter { NewLine = "\n" };
+        CleanupCommand.Print(new(objects, []), dryRun: false, new(output, int.MaxValue));
+        Assert.That(Readme, Does.Contain($"```\n{output}```\n"));
     }
 
     [Test]

@@ -74,7 +74,6 @@ internal static class AgentCommand
     {
         // The empty builder: the default one watches the whole working directory for configuration files.
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { ApplicationName = "overlay", ContentRootPath = AppContext.BaseDirectory });
-        builder.Services.AddSystemd();
         builder.Services.AddSerilog(log);
         builder.Services.AddHostedService(_ => agent);
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = TimeSpan.FromSeconds(10));

@@ -5,6 +5,9 @@ internal static class BootRecord
 {
     private const string Kernel = "/proc/sys/kernel/random/boot_id";
 
+    /// <summary>The file in a <c>stateDir</c>.</summary>
+    public static string PathIn(string stateDir) => Path.Combine(stateDir, "boot-id");
+
     /// <summary>Notes the boot of now.</summary>
     /// <param name="stateDir">The configuration's <c>stateDir</c>.</param>
     /// <param name="bootId">The boot; the kernel's when not given.</param>
@@ -13,7 +16,7 @@ internal static class BootRecord
     /// <exception cref="UnauthorizedAccessException">It must not be written.</exception>
     public static bool Renew(string stateDir, string? bootId = null)
     {
-        var path = Path.Combine(stateDir, "boot-id");
+        var path = PathIn(stateDir);
         var now = bootId ?? File.ReadAllText(Kernel).Trim();
         if (File.Exists(path) && File.ReadAllText(path).Trim() == now)
             return true;

@@ -12,9 +12,12 @@ internal sealed class Heartbeat(string socketPath)
     /// <summary>How often the loop has to come by.</summary>
     public static readonly TimeSpan Period = TimeSpan.FromSeconds(10);
 
-    private readonly string _path = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(socketPath))!, "heartbeat");
+    private readonly string _path = PathBeside(socketPath);
     private string? _said;
     private TimeSpan _due;
+
+    /// <summary>The file beside an agent's socket.</summary>
+    public static string PathBeside(string socketPath) => Path.Combine(Path.GetDirectoryName(Path.GetFullPath(socketPath))!, "heartbeat");
 
     /// <summary>Says how this node is, if that is new or it is time again.</summary>
     /// <param name="unready">Why it does not serve as it should; empty when it does.</param>

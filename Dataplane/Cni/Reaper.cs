@@ -21,7 +21,7 @@ namespace Overlay.Dataplane.Cni;
 /// <param name="log">Where events go.</param>
 internal sealed class Reaper(OverlayConfiguration configuration, ILogger log)
 {
-    private const string OrphanFolder = "orphans";
+    internal const string OrphanFolder = "orphans";
     private static readonly TimeSpan LongestPeriod = TimeSpan.FromMinutes(2);
 
     private readonly AddressFolder _addresses = new(configuration.CniIpamDir, Conflist.Network);

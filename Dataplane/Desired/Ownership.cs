@@ -59,8 +59,14 @@ public static class Ownership
     {
         Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
         SHA256.HashData(Encoding.UTF8.GetBytes($"{containerId}\n{ifName}"), hash);
-        return RulesetOptions.PodInterfacePrefix + Convert.ToHexStringLower(hash)[..11];
+        return RulesetOptions.PodInterfacePrefix + Convert.ToHexStringLower(hash)[..HashLength];
     }
+
+    /// <summary>Whether a name is one that <see cref="PodInterface"/> gives.</summary>
+    public static bool IsPodInterface(string device) => IsHashed(device, RulesetOptions.PodInterfacePrefix);
+
+    /// <summary>Whether a name is one that <see cref="Shaper"/> gives.</summary>
+    public static bool IsShaper(string device) => IsHashed(device, ShaperPrefix);
 
     /// <summary>What names of devices begin with through which pods' own packets are shaped (ifb); no pod's interface does.</summary>
     public const string ShaperPrefix = "ovb";
@@ -76,6 +82,12 @@ public static class Ownership
 
     /// <summary>Ethernet address of a node's VXLAN device: every agent derives it from the node's name, so that agents need not talk.</summary>
     public static MacAddress VtepMac(string nodeName) => Derive($"vtep\n{nodeName}");
+
+    // Characters of a hash in names of devices.
+    private const int HashLength = 11;
+
+    private static bool IsHashed(string device, string prefix) =>
+        device.Length == prefix.Length + HashLength && device.StartsWith(prefix, StringComparison.Ordinal) && device[prefix.Length..].All(char.IsAsciiHexDigitLower);
 
     private static MacAddress Derive(string text)
     {

@@ -64,6 +64,20 @@ public sealed class FlowOffload : IDisposable
         }
     }
 
+    /// <summary>Whether the kernel has the table, whoever made it.</summary>
+    /// <exception cref="NetlinkException">The kernel gave no answer.</exception>
+    public bool Exists()
+    {
+        lock (_gate)
+        {
+            return Find() is not null;
+        }
+    }
+
+    /// <summary>Removes the table; connections go on the long way.</summary>
+    /// <exception cref="NetlinkException">The kernel gave no answer.</exception>
+    public void Remove() => Begin(isWanted: false);
+
     /// <summary>Lets these devices take part, too, and makes the table anew when somebody has removed it. A device that is removed is taken off by the kernel.</summary>
     /// <param name="devices">Pods' interfaces and tunnels; one that does not exist (yet) is left out.</param>
     /// <exception cref="NetlinkException">The kernel gave no answer.</exception>
@@ -73,9 +87,7 @@ public sealed class FlowOffload : IDisposable
         {
             if (!_isWanted)
                 return;
-            using var question = new NetlinkWriter();
-            FlowtableMessage.WriteDump(question, _socket.NextSequence());
-            var found = _socket.Query<FlowtableMessage>(question, FlowtableMessage.Read, "NFT_MSG_GETFLOWTABLE").Find(row => (row.Table, row.Name) == (Table, Flowtable));
+            var found = Find();
             _devices = found?.Devices.ToHashSet() ?? [];
             _isThere = found is not null;
             if (!_isThere)
@@ -101,6 +113,13 @@ public sealed class FlowOffload : IDisposable
 
     /// <summary>Closes the socket; connections go on the short way as long as the kernel lets them.</summary>
     public void Dispose() => _socket.Dispose();
+
+    private FlowtableMessage? Find()
+    {
+        using var question = new NetlinkWriter();
+        FlowtableMessage.WriteDump(question, _socket.NextSequence());
+        return _socket.Query<FlowtableMessage>(question, FlowtableMessage.Read, "NFT_MSG_GETFLOWTABLE").Find(row => (row.Table, row.Name) == (Table, Flowtable));
+    }
 
     // All at once; a device that is gone would fail all of them, so then one by one.
     private void Add(HashSet<string> devices)

@@ -93,6 +93,10 @@ public sealed class FlowTable : IDisposable
         return Write(changes);
     }
 
+    /// <summary>How many connections have the mark.</summary>
+    /// <exception cref="NetlinkException">The kernel refuses, or cannot list connections.</exception>
+    public int CountMarked() => ConntrackMessage.Dump<Present>(_netfilter, static (_, marked) => marked.Add(default), Mark).Count;
+
     /// <summary>Clears the mark of every connection: nothing of ours is left.</summary>
     /// <exception cref="NetlinkException">The kernel refuses, or cannot list connections.</exception>
     public int Clear() => Write(ConntrackMessage.Dump<ConntrackMessage>(_netfilter, static (message, marked) => marked.Add(ConntrackMessage.Parse(message)), Mark)).Restored;

@@ -21,18 +21,9 @@ internal static class HostPortFlows
     /// <param name="isWired">Which of the two.</param>
     /// <returns>How many were deleted.</returns>
     /// <exception cref="NetlinkException">The kernel refuses, or cannot list connections.</exception>
-    public static int Delete(NetlinkSocket route, NetlinkSocket netfilter, EquatableArray<HostPort> ports, bool isWired)
+    public static int Delete(NetlinkSocket route, NetlinkSocket netfilter, IEnumerable<HostPort> ports, bool isWired)
     {
-        var ofUdp = ports.Where(port => port.Protocol == IpProtocol.Udp).ToList();
-        if (ofUdp.Count == 0)
-            return 0;
-        var own = AddressMessage.Dump(route).Select(address => address.Prefix.Address).ToHashSet();
-        var stale = ConntrackMessage.Dump<ConntrackMessage>(netfilter, (message, found) =>
-        {
-            var connection = ConntrackMessage.Parse(message);
-            if (ofUdp.Exists(port => IsTo(port, connection.Original, own) && LeadsTo(port, connection.Reply) != isWired))
-                found.Add(connection);
-        });
+        var stale = Find(route, netfilter, ports, isWired);
         using var writer = new NetlinkWriter();
         foreach (var batch in stale.Chunk(MessagesPerBatch))
         {
@@ -46,6 +37,21 @@ internal static class HostPortFlows
         }
 
         return stale.Count;
+    }
+
+    /// <summary>Lists them; arguments and errors as those of <see cref="Delete"/>.</summary>
+    public static List<ConntrackMessage> Find(NetlinkSocket route, NetlinkSocket netfilter, IEnumerable<HostPort> ports, bool isWired)
+    {
+        var ofUdp = ports.Where(port => port.Protocol == IpProtocol.Udp).ToList();
+        if (ofUdp.Count == 0)
+            return [];
+        var own = AddressMessage.Dump(route).Select(address => address.Prefix.Address).ToHashSet();
+        return ConntrackMessage.Dump<ConntrackMessage>(netfilter, (message, found) =>
+        {
+            var connection = ConntrackMessage.Parse(message);
+            if (ofUdp.Exists(port => IsTo(port, connection.Original, own) && LeadsTo(port, connection.Reply) != isWired))
+                found.Add(connection);
+        });
     }
 
     private static bool IsTo(HostPort port, in ConntrackTuple original, HashSet<InetAddress> own) =>

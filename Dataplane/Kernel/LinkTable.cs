@@ -21,7 +21,7 @@ public sealed class LinkTable(NetlinkSocket socket) : KernelTable<string, Link>
     // Far above what the kernel gives by itself: it counts from 1 and never back.
     private int _lastIndex = 1_000_000;
 
-    /// <summary>Every device of the namespace as last seen: name to ifindex.</summary>
+    /// <summary>Every device of the namespace as last seen: name to ifindex. Without a stranger that has the name of a tunnel of ours: no row of ours is, or will be, on it.</summary>
     public IReadOnlyDictionary<string, int> Devices => _devices;
 
     /// <summary>MTU of a device as last seen, bytes; null when there is no such device.</summary>
@@ -48,7 +48,7 @@ public sealed class LinkTable(NetlinkSocket socket) : KernelTable<string, Link>
     protected override Dictionary<string, Link> Dump()
     {
         var links = LinkMessage.Dump(socket);
-        _devices = links.Where(link => link.Group != Ownership.RetiredGroup).ToDictionary(link => link.Name, link => link.Index, StringComparer.Ordinal);
+        _devices = links.Where(link => link.Group != Ownership.RetiredGroup && !IsStranger(link)).ToDictionary(link => link.Name, link => link.Index, StringComparer.Ordinal);
         _lastIndex = links.Select(link => link.Index).Append(_lastIndex).Max();
         _mtus = links.ToDictionary(link => link.Index, link => link.Mtu);
         _found = links.Where(link => Ownership.Tunnels.Contains(link.Name)).ToDictionary(link => link.Name, StringComparer.Ordinal);
@@ -79,6 +79,8 @@ public sealed class LinkTable(NetlinkSocket socket) : KernelTable<string, Link>
             or (Ownership.Ip6tnlDevice, _, { Kind: IpTunnelLink.Ip6tnl }) => new LinkKind.Unlike(),
         _ => null,
     };
+
+    private static bool IsStranger(LinkMessage link) => Ownership.Tunnels.Contains(link.Name) && Kind(link) is null;
 
     // A device that is down differs in its MTU.
     private Link Row(LinkMessage link, LinkKind kind) => new(link.Name, kind, kind is LinkKind.Vxlan ? link.Address : null, link.IsUp ? link.Mtu : 0) { SoftwareChecksums = Ethtool.TxChecksum(socket, link.Name) == false };

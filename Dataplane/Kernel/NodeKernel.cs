@@ -157,7 +157,11 @@ public sealed class NodeKernel : IDisposable
 
     /// <summary>Deletes UDP connections to host ports that are out of date: see <see cref="HostPortFlows"/>.</summary>
     /// <exception cref="NetlinkException">The kernel refuses, or cannot list connections.</exception>
-    internal int Disconnect(EquatableArray<HostPort> ports, bool isWired) => HostPortFlows.Delete(Route, _netfilter, ports, isWired);
+    internal int Disconnect(IEnumerable<HostPort> ports, bool isWired) => HostPortFlows.Delete(Route, _netfilter, ports, isWired);
+
+    /// <summary>How many UDP connections lead by these host ports to their pods.</summary>
+    /// <exception cref="NetlinkException">The kernel refuses, or cannot list connections.</exception>
+    internal int CountToHostPorts(IEnumerable<HostPort> ports) => HostPortFlows.Find(Route, _netfilter, ports, isWired: false).Count;
 
     /// <summary>Closes the sockets; nothing in the kernel changes.</summary>
     public void Dispose()

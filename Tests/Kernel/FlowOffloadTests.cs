@@ -83,6 +83,13 @@ public class FlowOffloadTests
         TestCluster.Eventually(() => !IsOffloaded(conversation), "switched off there is none", () => node.Log);
         Assert.That(node.Status.FlowOffload, Is.EqualTo("none: switched off"));
         conversation.Exchange();
+
+        var other = _cluster.Nodes[0];
+        Assert.That(other.StopAgent(), Is.Zero, other.Log);
+        Assert.That(other.Net.Run("nft list tables"), Does.Contain(FlowOffload.Table), "what is established goes on the short way while the agent is away");
+        var folder = Path.GetDirectoryName(other.Socket);
+        other.Net.Run($"{_cluster.Programs.Overlay} cleanup --node-name {other.Name} --datastore directory:{_cluster.Manifests} --socket {other.Socket} --state-dir {folder}/state --cni-conf-dir {folder}/net.d");
+        Assert.That(other.Net.Run("nft list tables"), Does.Not.Contain("overlay"));
     }
 
     private (TestPod Client, TestPod Server) Wire(int nodes, bool ipv6Underlay, params string[] flags)

@@ -43,6 +43,12 @@ internal sealed class TestNode : IDisposable
     /// <summary>A capability that the agent has not, as capabilities(7) names it without CAP_; null: it has all.</summary>
     public string? RunsWithout { get; set; }
 
+    /// <summary>Words before the agent's program: another program that becomes it.</summary>
+    public string[] RunsUnder { get; set; } = [];
+
+    /// <summary>More environment variables of the agent.</summary>
+    public Dictionary<string, string> Variables { get; } = [];
+
     /// <summary>What the agent has logged.</summary>
     public string Log => _output?.ToString() ?? "";
 
@@ -101,9 +107,9 @@ internal sealed class TestNode : IDisposable
     {
         string[] program = HasReadOnlySysctls
             ? ["unshare", "--mount", "sh", "-c", "mount --bind -o ro /proc/sys /proc/sys && exec \"$0\" \"$@\"", _cluster.Programs.Overlay]
-            : RunsWithout is null ? [_cluster.Programs.Overlay] : ["setpriv", $"--bounding-set=-{RunsWithout}", $"--inh-caps=-{RunsWithout}", _cluster.Programs.Overlay];
+            : RunsWithout is null ? [.. RunsUnder, _cluster.Programs.Overlay] : ["setpriv", $"--bounding-set=-{RunsWithout}", $"--inh-caps=-{RunsWithout}", _cluster.Programs.Overlay];
         _agent = Net.Start(
-            new() { ["FAULT_POINT_FILE"] = FaultFile },
+            new(Variables) { ["FAULT_POINT_FILE"] = FaultFile },
             program[0],
             [.. program[1..], "agent", "--node-name", Name, .. _cluster.Datastore, "--socket", Socket, "--state-dir", Path.Combine(_folder, "state"), "--cni-conf-dir", Path.Combine(_folder, "net.d"), "--cni-ipam-dir", IpamDir, .. more]);
         _output = new ProgramOutput(_agent);

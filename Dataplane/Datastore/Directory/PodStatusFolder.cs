@@ -8,7 +8,10 @@ namespace Overlay.Dataplane.Datastore.Directory;
 /// <param name="nodeName">This node.</param>
 public sealed class PodStatusFolder(string directory, string nodeName)
 {
-    private readonly string _folder = Path.Combine(directory, PodStatus.Folder, nodeName);
+    private readonly string _folder = Of(directory, nodeName);
+
+    /// <summary>Where the files of a node are.</summary>
+    public static string Of(string directory, string nodeName) => Path.Combine(directory, PodStatus.Folder, nodeName);
 
     /// <summary>Writes the addresses of a pod, or removes its file when it has no attachment any more. Nothing is written that is there already.
     /// A container of no known pod has nothing to tell.</summary>
