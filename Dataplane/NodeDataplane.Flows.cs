@@ -45,7 +45,7 @@ internal sealed partial class NodeDataplane
     {
         try
         {
-            kernel.Offload.Follow([.. _rows.Links.Select(link => link.Name), .. Store.Attachments.Select(attachment => attachment.HostInterface)]);
+            kernel.Offload.Follow([.. kernel.Links.Rows.Desired.Keys, .. Store.Attachments.Select(attachment => attachment.HostInterface)]);
         }
         catch (Netlink.NetlinkException e)
         {

@@ -62,7 +62,7 @@ public sealed class OwnedObjects : IDisposable
         objects.AddRange(_kernel.Links.Rows.Actual.OrderBy(row => row.Key, StringComparer.Ordinal).Select(row => new OwnedObject("tunnel", row.Key, NodeText.Print(row.Value)[row.Key.Length..].TrimStart())));
         objects.AddRange(PodDevices().Select(link => new OwnedObject(KindOf(link)!, link.Name, link.Alias ?? "")));
         _routes.Resync();
-        objects.AddRange(_routes.Rows.Actual.Values.Select(NodeText.Print).Order(StringComparer.Ordinal).Select(route => new OwnedObject("route", route)));
+        objects.AddRange(_routes.Rows.Actual.Select(row => NodeText.Print(row.Value)).Order(StringComparer.Ordinal).Select(route => new OwnedObject("route", route)));
         if (Connections() is > 0 and var connections)
             objects.Add(new("connection", $"{connections} connections", "cut by policy, or to a host port"));
         return objects;

@@ -44,6 +44,19 @@ public sealed class DeltaTable<TKey, TValue>
         return believed.Exists;
     }
 
+    /// <summary>All rows as the kernel is believed to have them.</summary>
+    public IEnumerable<KeyValuePair<TKey, TValue>> Actual
+    {
+        get
+        {
+            foreach (var key in _desired.Keys.Union(_pending.Keys))
+            {
+                if (TryGetActual(key, out var value))
+                    yield return new(key, value);
+            }
+        }
+    }
+
     /// <summary>Wants a row.</summary>
     public void Want(TKey key, TValue value)
     {
@@ -78,9 +91,8 @@ public sealed class DeltaTable<TKey, TValue>
     /// <summary>Records that the kernel has exactly <paramref name="rows"/>: a whole dump.</summary>
     public void ObserveExactly(IReadOnlyDictionary<TKey, TValue> rows)
     {
-        var known = _desired.Keys.Where(key => !_pending.ContainsKey(key)).Concat(_pending.Where(row => row.Value.Exists).Select(row => row.Key));
-        foreach (var key in known.Where(key => !rows.ContainsKey(key)).ToList())
-            Forget(key);
+        foreach (var row in Actual.Where(row => !rows.ContainsKey(row.Key)).ToList())
+            Forget(row.Key);
         foreach (var (key, value) in rows)
             Observe(key, value);
     }

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.Versioning;
 using System.Text.Json;
 using Overlay.Tests.Dataplane.Capture;
 using SharpPcap;
@@ -9,6 +10,7 @@ using SharpPcap.LibPcap;
 namespace Overlay.Tests.Kernel;
 
 /// <summary><c>overlay capture</c> on a node of a running cluster, while pods talk: shop/web and shop/idle on node-1, shop/db and ops/prom on node-2.</summary>
+[UnsupportedOSPlatform("windows")]
 public class CaptureTests
 {
     private const int Port = 5432;
