@@ -22,7 +22,6 @@ public class FlowOffloadTests
     public void End() => _cluster?.Dispose();
 
     [TestCase("vxlan", false)]
-    [TestCase("vxlan", true)]
     [TestCase("ipip", false)]
     [TestCase("ipip", true)]
     public void A_connection_between_nodes_takes_it_and_what_a_policy_forbids_is_cut_all_the_same(string encapsulation, bool ipv6Underlay)
@@ -30,9 +29,10 @@ public class FlowOffloadTests
         var (client, server) = Wire(2, ipv6Underlay, "--encapsulation", encapsulation);
         foreach (var family in (AddressFamily[])[AddressFamily.InterNetwork, AddressFamily.InterNetworkV6])
         {
-            using var cut = Conversation.Begin(ProtocolType.Tcp, client, server, Port, server.Address(family));
-            using var kept = Conversation.Begin(ProtocolType.Tcp, client, server, Port + 1, server.Address(family));
-            using var datagrams = Conversation.Begin(ProtocolType.Udp, client, server, Port + 2, server.Address(family));
+            var port = family == AddressFamily.InterNetwork ? Port : Port + 10; // what is over is listed for a while
+            using var cut = Conversation.Begin(ProtocolType.Tcp, client, server, port, server.Address(family));
+            using var kept = Conversation.Begin(ProtocolType.Tcp, client, server, port + 1, server.Address(family));
+            using var datagrams = Conversation.Begin(ProtocolType.Udp, client, server, port + 2, server.Address(family));
             foreach (var conversation in (Conversation[])[cut, kept, datagrams])
                 AwaitOffload(conversation);
             var meter = new FlowMeter(server.Node);
@@ -48,6 +48,7 @@ public class FlowOffloadTests
             AwaitOffload(kept);
             Assert.That(Connection(cut), Does.Not.Contain(Offloaded));
             _cluster.Delete("policy.yaml");
+            _cluster.AwaitPolicies();
             server.Node.Net.Run("nft delete table inet counted");
         }
     }
@@ -63,7 +64,7 @@ public class FlowOffloadTests
         var successor = server.Node.AddPod("shop/successor", [$"{address}"]);
         Assert.That(successor.IPv4, Is.EqualTo(address));
         AwaitDevices(server.Node);
-        using var second = Conversation.Begin(ProtocolType.Tcp, client, successor, Port, address);
+        using var second = Conversation.Begin(ProtocolType.Tcp, client, successor, Port + 1, address);
         AwaitOffload(second);
     }
 

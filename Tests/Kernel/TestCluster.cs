@@ -130,12 +130,12 @@ internal sealed class TestCluster : IDisposable
     public void Delete(string file) => File.Delete(Path.Combine(Manifests, file));
 
     /// <summary>
-    /// Waits until what the datastore says is in force on every node: until its agent knows as many policies (which its kernel need not have: they may select
+    /// Waits until what the datastore says is in force on every node that has an agent: until its agent knows as many policies (which its kernel need not have: they may select
     /// none of its pods yet), and the table in its kernel is the one that is computed anew from the datastore and the node's own pods.
     /// </summary>
     public void AwaitPolicies(TimeSpan? patience = null)
     {
-        foreach (var node in Nodes)
+        foreach (var node in Nodes.Where(node => node.HasAgent))
         {
             var scan = new DirectoryScan(Manifests);
             scan.LookAtAll();

@@ -172,6 +172,9 @@ internal sealed class TestNode : IDisposable
         }
     }
 
+    /// <summary>Whether an agent runs here.</summary>
+    public bool HasAgent => _agent is { HasExited: false };
+
     /// <summary>How the agent is, as <c>overlay status</c> would show it.</summary>
     public StatusReport Status => new AgentConnection(Socket).AskAsync(new() { Command = OperatorRequest.Status }, CancellationToken.None).GetAwaiter().GetResult().Status!;
 
