@@ -21,12 +21,12 @@ public class FlowOffloadTests
     [TearDown]
     public void End() => _cluster?.Dispose();
 
-    [TestCase("vxlan", false)]
-    [TestCase("ipip", false)]
-    [TestCase("ipip", true)]
-    public void A_connection_between_nodes_takes_it_and_what_a_policy_forbids_is_cut_all_the_same(string encapsulation, bool ipv6Underlay)
+    [TestCase(Encapsulation.Vxlan, false)]
+    [TestCase(Encapsulation.Ipip, false)]
+    [TestCase(Encapsulation.Ipip, true)]
+    public void A_connection_between_nodes_takes_it_and_what_a_policy_forbids_is_cut_all_the_same(Encapsulation encapsulation, bool ipv6Underlay)
     {
-        var (client, server) = Wire(2, ipv6Underlay, "--encapsulation", encapsulation);
+        var (client, server) = Wire(2, ipv6Underlay, encapsulation);
         foreach (var family in (AddressFamily[])[AddressFamily.InterNetwork, AddressFamily.InterNetworkV6])
         {
             var port = family == AddressFamily.InterNetwork ? Port : Port + 10; // what is over is listed for a while
@@ -93,14 +93,15 @@ public class FlowOffloadTests
         Assert.That(other.Net.Run("nft list tables"), Does.Not.Contain("overlay"));
     }
 
-    private (TestPod Client, TestPod Server) Wire(int nodes, bool ipv6Underlay, params string[] flags)
+    private (TestPod Client, TestPod Server) Wire(int nodes, bool ipv6Underlay, Encapsulation encapsulation = Encapsulation.Vxlan)
     {
         _cluster = TestCluster.CreateEmpty();
+        _cluster.Configuration = new() { Encapsulation = encapsulation };
         for (var i = 1; i <= nodes; i++)
         {
             var address = ipv6Underlay ? $"fd07::{i}" : $"192.168.7.{i}";
             _cluster.ApplyNode($"node-{i}", [address], [$"10.42.{i}.0/24", $"fd00:42:{i}::/64"]);
-            _cluster.Join($"node-{i}", address).StartAgent(flags);
+            _cluster.Join($"node-{i}", address).StartAgent("--encapsulation", encapsulation.ToString().ToLowerInvariant());
         }
 
         _cluster.Apply("pods.yaml", "{ apiVersion: v1, kind: Pod, metadata: { name: server, namespace: shop, labels: { app: server } } }");
