@@ -156,13 +156,21 @@ internal sealed class CniServer : IDisposable
 
     private static async Task TellAsync(CniClient client, Task<byte[]> answer)
     {
+        var isTold = false;
         try
         {
             client.Answer(await answer.ConfigureAwait(false));
+            isTold = true;
         }
         catch (Exception error) when (error is OperationCanceledException or ChannelClosedException)
         {
-            client.Drop();
+            // Nobody waits any more, or the agent ends.
+        }
+        finally
+        {
+            // Whatever went wrong: who asks shall not wait for ever.
+            if (!isTold)
+                client.Drop();
         }
     }
 

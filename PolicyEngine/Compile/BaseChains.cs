@@ -67,7 +67,7 @@ public static class BaseChains
             AddressRange.Union(named.Item2.Where(prefix => prefix.Family == family).Select(AddressRange.Of))
                 .Select(range => Element.Range(range.First, range.Last)).ToEquatableArray());
 
-    // Before connection tracking. Packets of tunnels between nodes need none: what they carry is tracked by itself, and to look up the outer connection, too, is a tenth of what a packet costs from node to node.
+    // Before connection tracking. Packets of tunnels between nodes need none: what they carry is tracked by itself.
     private static Chain Prerouting(RulesetOptions options) => new("prerouting", new(ChainType.Filter, Hook.Prerouting, -300),
     [
         new([new Match.InputInterface(Pods)], [new Statement.Final(Verdict.Goto(FromPod.Name))]),

@@ -39,6 +39,8 @@ public abstract class TunnelBenchmark(Encapsulation encapsulation)
     {
         if (Guest.Guest.Keeps(this))
             return;
+        if (Guest.Guest.IsHere && !IsBench)
+            Assert.Ignore("In the guest it is run by ./build.ps1 bench tunnel alone: it works as here, and takes long there.");
         using var cluster = TestCluster.CreateEmpty();
         cluster.Configuration = new() { Encapsulation = encapsulation };
         for (var i = 1; i <= 2; i++)
@@ -160,8 +162,9 @@ public abstract class TunnelBenchmark(Encapsulation encapsulation)
                 () =>
                 {
                     var buffer = new byte[256 * 1024];
-                    while (end.Elapsed < Round)
+                    do
                         sent += _sender.Send(buffer);
+                    while (end.Elapsed < Round);
                 },
                 TaskCreationOptions.LongRunning);
             long received = 0;
@@ -182,7 +185,7 @@ public abstract class TunnelBenchmark(Encapsulation encapsulation)
             var (buffer, room) = (new byte[1], new byte[1]);
             var (clock, cpu) = (Stopwatch.StartNew(), Environment.CpuUsage.TotalTime);
             var count = 0;
-            while (clock.Elapsed < Round)
+            do
             {
                 _sender.Send(buffer);
                 _receiver.Receive(room);
@@ -190,6 +193,7 @@ public abstract class TunnelBenchmark(Encapsulation encapsulation)
                 _sender.Receive(room);
                 count++;
             }
+            while (clock.Elapsed < Round);
 
             return count / (Environment.CpuUsage.TotalTime - cpu).TotalSeconds;
         }
@@ -202,8 +206,9 @@ public abstract class TunnelBenchmark(Encapsulation encapsulation)
                 () =>
                 {
                     var buffer = new byte[64];
-                    while (clock.Elapsed < Round)
+                    do
                         _datagramSender.Send(buffer);
+                    while (clock.Elapsed < Round);
                 },
                 TaskCreationOptions.LongRunning);
             var (room, count) = (new byte[64], 0);

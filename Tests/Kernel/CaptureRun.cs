@@ -68,7 +68,9 @@ internal sealed class CaptureRun : IDisposable
     public static CaptureRun Start(TestNode node, string program, bool reads, params string[] arguments)
     {
         var state = Path.GetDirectoryName(node.Attachments)!;
-        var run = new CaptureRun(node.Net.Start(new() { ["OVERLAY_STATE_DIR"] = state, ["TZ"] = "UTC" }, program, ["capture", .. arguments.Contains("--socket") ? (string[])[] : ["--socket", node.Socket], .. arguments]), reads);
+
+        // A suite that runs in the background of a shell has SIGINT ignored, and so would its children.
+        var run = new CaptureRun(node.Net.Start(new() { ["OVERLAY_STATE_DIR"] = state, ["TZ"] = "UTC" }, "env", ["--default-signal=INT", program, "capture", .. arguments.Contains("--socket") ? (string[])[] : ["--socket", node.Socket], .. arguments]), reads);
         TestCluster.Eventually(() => run.Said.Contains("; Ctrl-C ends it.") || run._process.HasExited, "it captures", () => run.Said);
         return run;
     }

@@ -52,9 +52,9 @@ public partial class CleanupTests
         Node.Net.Run($"conntrack -U -p udp -s 192.0.2.7 -d 192.0.2.8 --sport 1 --dport 53 --mark {mark}");
 
         var full = Machine();
-        var listed = Json(Cleanup("--dry-run", "-o", "json"));
+        var listed = Json(Cleanup("--dry-run", "-o", "json")); // with the pair of shop/gone, when the agent was killed before it had removed it
         Assert.That(Machine(), Is.EqualTo(full), "a look changes nothing");
-        Assert.That(listed.GetProperty("objects").EnumerateArray().Select(found => found.GetProperty("kind").GetString()).Distinct(), Is.EquivalentTo(new[] { "table", "tunnel", "pod", "route", "connection", "file" }));
+        Assert.That(listed.GetProperty("objects").EnumerateArray().Select(found => found.GetProperty("kind").GetString()).Where(kind => kind != "retired").Distinct(), Is.EquivalentTo(new[] { "table", "tunnel", "pod", "route", "connection", "file" }));
         Assert.That(listed.ToString(), Does.Contain("shop/web").And.Contain(Node.Conflist).And.Not.Contain("overlay-ipip").And.Not.Contain("ovlan0").And.Not.Contain("203.0.113.0"));
 
         Assert.That(Json(Cleanup("-o", "json")).GetProperty("objects").ToString(), Is.EqualTo(listed.GetProperty("objects").ToString()));

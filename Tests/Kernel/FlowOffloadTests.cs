@@ -22,7 +22,6 @@ public class FlowOffloadTests
     public void End() => _cluster?.Dispose();
 
     [TestCase(Encapsulation.Vxlan, false)]
-    [TestCase(Encapsulation.Ipip, false)]
     [TestCase(Encapsulation.Ipip, true)]
     public void A_connection_between_nodes_takes_it_and_what_a_policy_forbids_is_cut_all_the_same(Encapsulation encapsulation, bool ipv6Underlay)
     {
