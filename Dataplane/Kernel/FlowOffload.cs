@@ -21,6 +21,8 @@ public sealed class FlowOffload : IDisposable
 
     private const string Flowtable = "pods";
     private const string Chain = "forward";
+    private const string Pods = RulesetOptions.PodInterfacePrefix + "*";
+    private const string Tunnels = Ownership.TunnelPrefix + "*";
 
     // IPS_SRC_NAT | IPS_DST_NAT (linux/netfilter/nf_conntrack_common.h).
     private const uint Translated = 0x10 | 0x20;
@@ -162,18 +164,22 @@ public sealed class FlowOffload : IDisposable
         return failures.Count == 0 ? null : failures[0];
     }
 
-    // What comes to a pod of this node from another pod, here or through a tunnel: replies do so at the other end. Behind both chains that judge, so whatever comes here is allowed; what is
-    // revoked has been dropped. Of UDP only what is not translated: kube-proxy deletes connections to endpoints that are gone, and the kernel deletes none that is in a flowtable.
+    // Between two pods, here or through a tunnel. Behind both chains that judge, so whatever comes here is allowed; what is revoked has been dropped. Only a packet of who began it: what IPVS
+    // sends on is forwarded in the other direction alone, and must be, since IPVS puts the Service's address back there. Of UDP only what is not translated: kube-proxy deletes connections to
+    // endpoints that are gone, and the kernel deletes none that is in a flowtable.
     private static IEnumerable<RuleMessage> Rules =>
-        from source in (string[])[RulesetOptions.PodInterfacePrefix + "*", Ownership.TunnelPrefix + "*"]
+        from way in ((string From, string To)[])[(Pods, Pods), (Tunnels, Pods), (Pods, Tunnels)]
         from protocol in (IpProtocol[])[IpProtocol.Tcp, IpProtocol.Udp]
         let matches = Lowering.Lower(new Rule(
             [
-                new Match.OutputInterface(RulesetOptions.PodInterfacePrefix + "*"), new Match.InputInterface(source), new Match.L4Protocol((byte)protocol),
+                new Match.InputInterface(way.From), new Match.OutputInterface(way.To), new Match.L4Protocol((byte)protocol),
                 new Match.ConnectionState(CtState.Established), new Match.ConnectionMark(RulesetOptions.RevokedMark, 0),
             ],
             []))
-        select new RuleMessage(Chain, [.. matches, .. protocol == IpProtocol.Udp ? Untranslated : [], new FlowAdd(Flowtable)], null);
+        select new RuleMessage(Chain, [.. matches, .. FromOriginator, .. protocol == IpProtocol.Udp ? Untranslated : [], new FlowAdd(Flowtable)], null);
+
+    // IP_CT_DIR_ORIGINAL (linux/netfilter/nf_conntrack_tuple_common.h).
+    private static Expression[] FromOriginator => [new Ct(NftCtKeys.NFT_CT_DIRECTION, NftRegisters.NFT_REG_1), new Cmp(NftCmpOps.NFT_CMP_EQ, NftRegisters.NFT_REG_1, [0])];
 
     private static Expression[] Untranslated =>
     [

@@ -15,6 +15,7 @@ public static class NftaCt
 public enum NftCtKeys : uint
 {
     NFT_CT_STATE = 0,
+    NFT_CT_DIRECTION = 1,
     NFT_CT_STATUS = 2,
     NFT_CT_MARK = 3,
 }
@@ -31,6 +32,7 @@ public sealed record Ct(NftCtKeys Key, NftRegisters Destination) : Expression
     private string KeyText => Key switch
     {
         NftCtKeys.NFT_CT_STATE => "state",
+        NftCtKeys.NFT_CT_DIRECTION => "direction",
         NftCtKeys.NFT_CT_STATUS => "status",
         NftCtKeys.NFT_CT_MARK => "mark",
         _ => $"{(uint)Key}",
