@@ -137,7 +137,8 @@ public sealed class FlowOffload : IDisposable
 
     private void Delete()
     {
-        Send(batch => TableMessage.WriteDelete(batch, Table)); // there may be none
+        if (Send(batch => TableMessage.WriteDelete(batch, Table)) is { Failure: { Errno: not Errno.ENOENT } refused })
+            throw refused.ToException($"NFT_MSG_DELTABLE {Table}"); // what is forbidden must not stay on the short way unnoticed
         (_isThere, _devices) = (false, []);
     }
 

@@ -38,6 +38,7 @@ public sealed class FlowRevocation : IDisposable
     private readonly ILogger _log;
     private readonly bool _enabled;
     private readonly FlowOffload _offload;
+    private bool _isForgetDue;
     private readonly FlowTable _table = FlowTable.Open();
     private readonly Channel<FlowRequest> _requests = Channel.CreateBounded<FlowRequest>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropOldest });
     private readonly Channel<FlowJudgement> _judgements = Channel.CreateBounded<FlowJudgement>(1);
@@ -158,8 +159,12 @@ public sealed class FlowRevocation : IDisposable
         await _judgements.Writer.WriteAsync(judgement, cancellation).ConfigureAwait(false);
         await judgement.Completion.WaitAsync(cancellation).ConfigureAwait(false);
         var changes = _table.Apply(survey);
-        if (changes.Revoked > 0)
+
+        // Marks are set once: a try that failed is owed to the next look.
+        _isForgetDue |= changes.Revoked > 0;
+        if (_isForgetDue)
             _offload.Forget();
+        _isForgetDue = false;
         return changes;
     }
 }
